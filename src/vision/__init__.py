@@ -1,0 +1,1 @@
+"""The paper's experiments: deep ViTs with content and with positional attention, on images."""
