@@ -1,0 +1,266 @@
+"""The paper's claims: its words and values, what counts as reproducing them, and the verdict that follows from records.
+
+Every bound was set before the runs that it judges; its reason stands beside it.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from src.records import Record
+
+REPRODUCED, PARTLY, CONTRADICTED = "reproduced", "partly", "contradicted"
+NOT_RUN = "not run at this scale"
+SCALES = ("laptop", "paper")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One bound on one metric: on the mean over the repetitions, or on every single one."""
+
+    metric: str
+    relation: str
+    bound: float
+    reason: str
+    over: str = "mean"
+
+    def holds(self, values: list[float]) -> bool:
+        tested = [fmean(values)] if self.over == "mean" else values
+        return all(value >= self.bound if self.relation == ">=" else value <= self.bound for value in tested)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.over} {self.metric} {self.relation.replace('>=', '≥').replace('<=', '≤')} {self.bound:g}"
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row of the claims page. `known` is [A] stated in the paper's abstract or a caption, [R] recalled."""
+
+    key: str
+    words: str
+    known: str
+    chapter: str
+    paper_value: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records of one claim at one scale say; `values` metric -> one value for each repetition."""
+
+    claim: Claim
+    scale: str
+    word: str
+    values: dict[str, list[float]]
+    passed: tuple[bool, ...]
+    records: tuple[Record, ...]
+
+
+EIGHTH = "the paper's bound, 1/8"
+PLATEAU = "the theorem's conclusion, up to the 1 % that a finite run may miss"
+SIMILAR = "3.0 points is the gap that the paper itself reports on ImageNet"
+LOCAL = "0.25 is far outside the chance level, 0 ± 0.05 over random encodings of this many patches"
+
+CLAIMS = {
+    claim.key: claim
+    for claim in (
+        Claim(
+            "structure",
+            "The labelling function recovers the label almost surely on spatially structured data.",
+            "R",
+            "01_dataset",
+            "almost surely",
+            (
+                Check(
+                    "labelling_accuracy",
+                    ">=",
+                    0.98,
+                    "errors need a full set of distractors; at C = 4 about 1 in 250",
+                ),
+                Check(
+                    "excess_error",
+                    "<=",
+                    0.005,
+                    "the union bound on those sets, and three standard errors of a run",
+                ),
+            ),
+        ),
+        Claim(
+            "linear-fails",
+            "Every generalized linear network errs with probability at least 1/8.",
+            "R",
+            "02_theory",
+            "error ≥ 0.125",
+            (
+                Check("error_best", ">=", 0.125, EIGHTH, "every"),
+                Check("error_least_squares", ">=", 0.125, EIGHTH, "every"),
+                Check("error_logistic", ">=", 0.125, EIGHTH, "every"),
+            ),
+        ),
+        Claim(
+            "shortcut-exists",
+            "A ViT exists that generalizes without patch association: each set attends to another set.",
+            "A existence, R construction",
+            "02_theory",
+            "generalizes, no association",
+            (
+                Check(
+                    "agreement",
+                    ">=",
+                    0.999,
+                    "equal in exact arithmetic; rounding may flip an undecided input",
+                    "every",
+                ),
+                Check("accuracy_shortcut", ">=", 0.98, "the level of the labelling function in this regime"),
+                Check("rows_associated", "<=", 0.0, "not a single row attends to its own set", "every"),
+            ),
+        ),
+        Claim(
+            "idealized",
+            "Gradient descent on the population risk learns patch association and generalizes.",
+            "R",
+            "02_theory",
+            "association, generalization",
+            (
+                Check("accuracy_end", ">=", 0.99, PLATEAU, "every"),
+                Check(
+                    "gap_end",
+                    ">=",
+                    3.0,
+                    "e³ ≈ 20: a set mate then outweighs any other patch twentyfold",
+                    "every",
+                ),
+            ),
+        ),
+        Claim(
+            "realistic",
+            "Gradient descent on the empirical risk, from random initialization, does so too.",
+            "A",
+            "03_synthetic_training",
+            "association, generalization",
+            (
+                Check("association_peak", ">=", 0.99, PLATEAU, "every"),
+                Check(
+                    "accuracy_end",
+                    ">=",
+                    0.96,
+                    "within 3 points of the labelling function, 0.99 here",
+                    "every",
+                ),
+            ),
+        ),
+        Claim(
+            "transfer",
+            "With the learned attention kept, few downstream samples suffice; without it many are needed.",
+            "A",
+            "04_transfer",
+            "D^o(1) against D^Ω(1) samples",
+            (
+                Check("accuracy_kept_10", ">=", 0.96, "the level that pretraining itself must reach"),
+                Check(
+                    "accuracy_scratch_10", "<=", 0.90, "what a rule along w* without attention reaches here"
+                ),
+                Check(
+                    "accuracy_other_partition_10",
+                    "<=",
+                    0.90,
+                    "likewise: the attention helps only on its own partition",
+                ),
+            ),
+        ),
+        Claim(
+            "pe-locality",
+            "Position encodings are random at initialization; after training nearby patches have similar encodings.",
+            "A",
+            "05_cifar",
+            "local connectivity (ViT-small-patch32-224, ImageNet; threshold 0.55)",
+            (
+                Check("locality_before_content", "<=", 0.1, "random encodings: chance is 0 ± 0.05"),
+                Check("locality_before_positional", "<=", 0.1, "random encodings: chance is 0 ± 0.05"),
+                Check("locality_content", ">=", 0.25, LOCAL),
+                Check("locality_positional", ">=", 0.25, LOCAL),
+            ),
+        ),
+        Claim(
+            "permuted",
+            "The structure is learned even when the patches of every image are permuted by one fixed permutation.",
+            "A",
+            "05_cifar",
+            "structure found (CIFAR-100)",
+            (
+                Check("locality_content_permuted", ">=", 0.25, LOCAL),
+                Check("locality_positional_permuted", ">=", 0.25, LOCAL),
+                Check(
+                    "loss_content", "<=", 0.02, "a transformer is blind to the order: only the draw differs"
+                ),
+                Check(
+                    "loss_positional",
+                    "<=",
+                    0.02,
+                    "a transformer is blind to the order: only the draw differs",
+                ),
+                Check("loss_convnet", ">=", 0.03, "the control: a convolution needs the neighbours"),
+            ),
+        ),
+        *(
+            Claim(
+                f"positional-{key}",
+                f"On {name} a ViT with positional attention performs similarly to the vanilla ViT.",
+                "A",
+                chapter,
+                value,
+                (
+                    Check(
+                        "accuracy_positional", ">=", floor, "far above chance: the comparison says something"
+                    ),
+                    Check("accuracy_gap", "<=", 0.03, SIMILAR),
+                ),
+            )
+            for key, name, chapter, value, floor in (
+                ("cifar10", "CIFAR-10", "05_cifar", "similar", 0.5),
+                ("cifar100", "CIFAR-100", "05_cifar", "similar", 0.1),
+                ("svhn", "SVHN", "06_svhn", "similar", 0.3),
+                ("imagenet", "ImageNet", "07_imagenet", "71.9 % vanilla, 68.9 % positional", 0.5),
+            )
+        ),
+    )
+}
+
+
+def find(key: str) -> Claim:
+    """The claim of that key. KeyError suggests the nearest."""
+    if key not in CLAIMS:
+        nearest = difflib.get_close_matches(key, CLAIMS, 1, 0)[0]
+        raise KeyError(f"no claim {key!r}; the nearest: {nearest}")
+    return CLAIMS[key]
+
+
+def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verdict:
+    """The verdict that the claim's records at one scale amount to; by default the scale of the first of them.
+
+    Records that differ in nothing but their seed are pooled; where several settings were run, the one with
+    most repetitions speaks.
+    """
+    claim = find(key)
+    records = [record for record in records if record.claim == key]
+    scale = scale or (records[0].scale if records else SCALES[0])
+    chosen = _largest_group([record for record in records if record.scale == scale])
+    if not chosen:
+        return Verdict(claim, scale, NOT_RUN, {}, (), ())
+    values = {
+        check.metric: [v for record in chosen for v in record.values(check.metric)] for check in claim.checks
+    }
+    passed = tuple(check.holds(values[check.metric]) for check in claim.checks)
+    word = REPRODUCED if all(passed) else PARTLY if any(passed) else CONTRADICTED
+    return Verdict(claim, scale, word, values, passed, tuple(chosen))
+
+
+def _largest_group(records: list[Record]) -> list[Record]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        setting = {k: v for k, v in record.parameters.items() if k not in ("seed", "num_seeds", "device")}
+        groups.setdefault(repr(sorted(setting.items())), []).append(record)
+    return max(groups.values(), key=len, default=[])

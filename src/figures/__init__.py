@@ -1,0 +1,60 @@
+"""Figures are functions from a record to a matplotlib Figure; here is the look they share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+
+INK = "#7b8490"  # about 4 : 1 on a white and on a near-black page, so that one picture serves both themes
+
+# Okabe and Ito's colours, told apart by colour-blind readers; all keep 3 : 1 on white or carry a marker.
+PALETTE = {
+    "content": "#0072B2",
+    "positional": "#D55E00",
+    "convnet": "#009E73",
+    "kept": "#0072B2",
+    "scratch": "#D55E00",
+    "oracle": "#009E73",
+    "shortcut": "#CC79A7",
+    "other partition": "#7b8490",
+    "alpha": "#009E73",
+    "gamma": "#0072B2",
+    "rho": "#D55E00",
+    "realistic": "#0072B2",
+    "idealized": "#D55E00",
+    "reference": "#7b8490",
+}
+
+STYLE = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "savefig.bbox": "tight",
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "spatial-structure",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "image.cmap": "viridis",
+    "image.interpolation": "nearest",
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Transparent background and mid-grey ink: readable on a light and on a dark page."""
+    with mpl.rc_context(STYLE):
+        yield

@@ -1,0 +1,98 @@
+"""HTML fragments of the book's pages: verdict boxes, the footer that says where numbers come from, the claims table."""
+
+import os
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from statistics import fmean, stdev
+
+from src.claims import CLAIMS, NOT_RUN, SCALES, Verdict, judge
+from src.records import Record
+
+# The command line names here the folder in which a chapter leaves its records; unset, a chapter leaves none.
+OUT_VARIABLE = "SPATIAL_OUT"
+
+
+class Html(str):
+    """A fragment that a notebook shows as HTML."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def quote(values: list[float], digits: int = 3) -> str:
+    """mean ± sample standard deviation; the mean alone where there is one value."""
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{digits}f}{spread}"
+
+
+def verdict_box(record: Record) -> Html:
+    """The end of a chapter: the verdict on the claim of a live run, and each check with what was measured."""
+    verdict = judge(record.claim, [record])
+    items = "".join(f"<li>{line}</li>" for line in _check_lines(verdict))
+    return Html(
+        f'<div class="verdict verdict-{_style(verdict)}"><p><strong>{escape(record.claim)}: {verdict.word}</strong>'
+        f" ({verdict.scale} scale)</p><p>{escape(verdict.claim.words)}</p><ul>{items}</ul></div>"
+    )
+
+
+def _check_lines(verdict: Verdict) -> Iterable[str]:
+    for check, passed in zip(verdict.claim.checks, verdict.passed, strict=True):
+        values = verdict.values[check.metric]
+        yield (
+            f"{'✓' if passed else '✗'} {escape(str(check))}: measured {quote(values)} (n = {len(values)})"
+            f" <small>{escape(check.reason)}</small>"
+        )
+
+
+def _style(verdict: Verdict) -> str:
+    return "not-run" if verdict.word == NOT_RUN else verdict.word
+
+
+def footer(*records: Record) -> Html:
+    """Commit, parameters, device, versions and wall time of the records on a page; leaves them where a run asks."""
+    out = os.environ.get(OUT_VARIABLE)
+    for record in records if out else ():
+        record.save(Path(out) / "records" / record.claim)
+    first = records[0]
+    parameters = {name: value for record in records for name, value in record.parameters.items()}
+    rows = {
+        "commit": f"{first.commit} (source digest {', '.join(sorted({r.source_digest for r in records}))})",
+        "parameters": ", ".join(f"{name} = {value}" for name, value in parameters.items()),
+        "device": first.device,
+        "versions": ", ".join(f"{name} {number}" for name, number in first.versions.items()),
+        "run": f"{first.started}, {sum(r.wall_seconds for r in records):.1f} s of computation",
+    }
+    lines = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in rows.items())
+    return Html(f'<dl class="run-footer">{lines}</dl>')
+
+
+def claims_table(records: list[Record]) -> Html:
+    """The claims page: one row a claim and scale, from the committed records; what is missing is shown as missing."""
+    columns = ("claim", "the paper", "scale", "ours", "device and date", "tolerance", "verdict", "shown in")
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    rows = "".join(_claim_row(judge(key, records, scale)) for key in CLAIMS for scale in SCALES)
+    return Html(f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+
+
+def _claim_row(verdict: Verdict) -> str:
+    claim = verdict.claim
+    lines = [
+        f"{check.metric} {quote(verdict.values[check.metric])} (n = {len(verdict.values[check.metric])})"
+        for check in claim.checks
+        if verdict.values
+    ]
+    made = sorted(
+        {f"{record.device}, {record.started[:10]}, commit {record.commit}" for record in verdict.records}
+    )
+    cells = {
+        "claim": f"<strong>{claim.key}</strong><br>{escape(claim.words)} <small>[{claim.known}]</small>",
+        "the paper": escape(claim.paper_value),
+        "scale": verdict.scale,
+        "ours": "<br>".join(map(escape, lines)) or "—",
+        "device and date": "<br>".join(map(escape, made)) or "—",
+        "tolerance": "<br>".join(escape(str(check)) for check in claim.checks),
+        "verdict": f'<span class="verdict verdict-{_style(verdict)}">{verdict.word}</span>',
+        "shown in": f'<a href="{claim.chapter}.html">{claim.chapter}</a>',
+    }
+    return "<tr>" + "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in cells.items()) + "</tr>"

@@ -1,0 +1,108 @@
+"""Recipes: one function a claim, from parameters to a Record. Chapters and the command line call the same one.
+
+The functions are in `synthetic` and `vision`; a chapter imports the half it shows. Each takes parameters of its
+chapter by name, all keywords without defaults (those are in the chapter's parameters cell).
+"""
+
+import inspect
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+
+from src.parameters import scale_of
+from src.records import Record, versions
+from src.sources import commit, digest, imported_files
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a recipe returns: metrics name -> one value for each repetition; arrays name -> array."""
+
+    metrics: dict[str, list[float]]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+REGISTRY: dict[str, "Recipe"] = {}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe and the claims that it serves; calling it with a chapter's parameters runs it and returns the Record."""
+
+    measure: Callable[..., Measured]
+    chapter_of: dict[str, str]
+
+    def __call__(self, parameters: Mapping[str, object], claim: str | None = None) -> Record:
+        """Run with those of the parameters that the recipe takes. `claim` is needed where it serves several."""
+        claim = claim or next(iter(self.chapter_of))
+        chapter = self.chapter_of[claim]
+        taken = inspect.signature(self.measure).parameters
+        chosen = {name: value for name, value in parameters.items() if name in taken}
+        device = pick_device(chosen["device"])
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        started, clock = datetime.now(UTC), time.perf_counter()
+        measured = self.measure(**{**chosen, "device": device})
+        return Record(
+            claim=claim,
+            chapter=chapter,
+            parameters=chosen,
+            seed=chosen["seed"],
+            scale=scale_of(chapter, chosen, claim),
+            metrics={name: [float(value) for value in values] for name, values in measured.metrics.items()},
+            device=device_name(device),
+            versions=versions(),
+            commit=commit(),
+            source_digest=digest(imported_files(f"import {self.measure.__module__}")),
+            started=started.isoformat(timespec="seconds"),
+            wall_seconds=round(time.perf_counter() - clock, 2),
+            peak_memory_bytes=peak_memory(device),
+            arrays={name: np.asarray(array) for name, array in measured.arrays.items()},
+        )
+
+
+def recipe(chapter: str, *claims: str) -> Callable[[Callable[..., Measured]], Recipe]:
+    """Register a function as the recipe of `claims`, all shown in `chapter`."""
+
+    def register(measure: Callable[..., Measured]) -> Recipe:
+        made = Recipe(measure, dict.fromkeys(claims, chapter))
+        REGISTRY.update(dict.fromkeys(claims, made))
+        return made
+
+    return register
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" is the accelerator where there is one. ValueError where the named one is not at hand."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device = 'cuda': no CUDA device is at hand; the nearest: 'cpu'")
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """The processor as a reader knows it, with the number of threads where it is the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo") as lines:
+            model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or platform.machine()
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the device allocator's peak during the run, or the process's peak so far on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,528 @@
+"""Recipes of the theory: the distribution, linear rules, the shortcut, both descents, transfer."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from src.recipes import Measured, recipe
+from src.seeding import child_generator
+from src.structure import Partition, patch_association
+from src.synthetic.baselines import (
+    associated_model,
+    best_linear_rule,
+    fit_generalized_linear,
+    linear_rule_error,
+    planted_logits,
+    shortcut_model,
+)
+from src.synthetic.distribution import SpatialDistribution, SpatialSample, random_feature
+from src.synthetic.idealized import idealized_descent
+from src.synthetic.model import PositionalAttentionModel, activation
+from src.synthetic.realistic import Trajectory, gradient_descent
+from src.synthetic.transfer import Arm, Descent, accuracy_on, transfer_curve
+
+
+@recipe("01_dataset", "structure")
+def structure(
+    *,
+    seed: int,
+    num_seeds: int,
+    grid_side: int,
+    block: int,
+    patch_dim: int,
+    distractor_prob: float,
+    num_samples: int,
+    device: torch.device,
+) -> Measured:
+    """Claim `structure`: the definition's frequencies, and the labelling function's accuracy, on fresh samples.
+
+    Source: the spatially structured distribution, Definition 2.1. Cost: seconds. Expected: accuracy at least
+    1 - (L - 1) (q / 2)^C: an error needs another set that is full of the wrong sign.
+    """
+    partition = Partition.blocks(grid_side, grid_side, block)
+    bound = (partition.num_sets - 1) * (distractor_prob / 2) ** partition.set_size
+    metrics = {name: [] for name in ("labelling_accuracy", "excess_error", *FREQUENCIES)}
+    for index in range(num_seeds):
+        generator = child_generator(seed, "structure", index, device=device)
+        feature = random_feature(patch_dim, generator=generator)
+        distribution = SpatialDistribution(partition, feature, distractor_prob)
+        sample = distribution.sample(num_samples, generator=generator)
+        accuracy = _share(distribution.labelling_function(sample.patches) == sample.label)
+        metrics["labelling_accuracy"].append(accuracy)
+        metrics["excess_error"].append(1 - accuracy - bound)
+        for name, value in _frequencies(distribution, sample).items():
+            metrics[name].append(value)
+    random = Partition.random(grid_side**2, block**2, generator=child_generator(seed, "partition"))
+    contiguous = Partition.contiguous(grid_side**2, block**2)
+    set_sizes, probs, linear_error = linear_error_map(grid_side**2)
+    return Measured(
+        metrics,
+        {
+            "coefficient": (sample.patches[:4] @ feature).round().cpu().reshape(4, grid_side, grid_side),
+            "label": sample.label[:4].cpu(),
+            "informative_set": sample.informative_set[:4].cpu(),
+            "patches": sample.patches[0].cpu(),
+            **{
+                f"membership_{name}": each.membership.cpu().reshape(grid_side, grid_side)
+                for name, each in (("blocks", partition), ("contiguous", contiguous), ("random", random))
+            },
+            "set_sizes": set_sizes,
+            "distractor_probs": probs,
+            "linear_error": linear_error,
+        },
+    )
+
+
+FREQUENCIES = ("label_mean", "plus_share", "minus_share", "noise_variance")
+
+
+def _frequencies(distribution: SpatialDistribution, sample: SpatialSample) -> dict[str, float]:
+    """Measured label mean, shares of distractors among uninformative patches, and noise variance times d."""
+    coefficient = (sample.patches @ distribution.feature).round()
+    elsewhere = distribution.partition.membership != sample.informative_set[:, None]
+    noise = sample.patches - (sample.patches @ distribution.feature)[:, :, None] * distribution.feature
+    dim = distribution.feature.numel()
+    return {
+        "label_mean": sample.label.mean().item(),
+        "plus_share": _share(coefficient[elsewhere] == 1),
+        "minus_share": _share(coefficient[elsewhere] == -1),
+        "noise_variance": noise.square().sum(-1).mean().item() / (dim - 1) * dim,
+    }
+
+
+def linear_error_map(
+    num_patches: int,
+) -> tuple[list[int], Float[Tensor, " probs"], Float[Tensor, "probs sizes"]]:
+    """Exact error of the best rule along w*, for set sizes that divide D and 41 distractor probabilities."""
+    set_sizes = [size for size in range(2, num_patches // 2 + 1) if num_patches % size == 0]
+    probs = torch.logspace(-2, 0, 41, dtype=torch.float64)
+    errors = [[linear_rule_error(num_patches, size, float(q)) for size in set_sizes] for q in probs]
+    return set_sizes, probs, torch.tensor(errors)
+
+
+@recipe("02_theory", "linear-fails")
+def linear_fails(
+    *,
+    seed: int,
+    num_seeds: int,
+    num_patches: int,
+    set_size: int,
+    patch_dim: int,
+    distractor_prob: float,
+    num_samples: int,
+    device: torch.device,
+) -> Measured:
+    """Claim `linear-fails`: test errors of generalized linear networks, fitted two ways and told the feature.
+
+    Source: the paper's proposition on generalized linear networks. Cost: seconds. Expected: every error at
+    least 1/8 where q (D - C) is of the order of C².
+    """
+    metrics = {
+        name: [] for name in ("error_least_squares", "error_logistic", "error_best", "error_labelling")
+    }
+    for index in range(num_seeds):
+        task = Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
+        train = task.sample("train", num_samples)
+        test = task.sample("test", num_samples)
+        for loss in ("least_squares", "logistic"):
+            fitted = fit_generalized_linear(train.patches, train.label, loss=loss)
+            metrics[f"error_{loss}"].append(1 - _share(fitted(test.patches) * test.label > 0))
+        margin = best_linear_rule(task.distribution)(test.patches).round() * test.label
+        metrics["error_best"].append(_share(margin < 0) + _share(margin == 0) / 2)
+        metrics["error_labelling"].append(
+            1 - _share(task.distribution.labelling_function(test.patches) == test.label)
+        )
+    metrics["error_best_exact"] = [linear_rule_error(num_patches, set_size, distractor_prob)]
+    return Measured(metrics)
+
+
+@recipe("02_theory", "shortcut-exists")
+def shortcut_exists(
+    *,
+    seed: int,
+    num_seeds: int,
+    num_patches: int,
+    set_size: int,
+    patch_dim: int,
+    distractor_prob: float,
+    degree: int,
+    linear_coefficient: float,
+    num_samples: int,
+    device: torch.device,
+) -> Measured:
+    """Claim `shortcut-exists`: a planted model in which each set attends to another, beside the associated one.
+
+    Source: the paper's remark that several ViTs generalize. Cost: seconds. Expected: equal predictions, equal
+    accuracy, association 1 against its floor 1 / C, not one row associated.
+    """
+    names = (
+        "accuracy_shortcut",
+        "accuracy_associated",
+        "agreement",
+        "association_shortcut",
+        "rows_associated",
+    )
+    metrics = {name: [] for name in names}
+    options = {"degree": degree, "linear_coefficient": linear_coefficient}
+    for index in range(num_seeds):
+        task = Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
+        test = task.sample("test", num_samples)
+        shortcut, associated = (
+            shortcut_model(task.distribution, **options),
+            associated_model(task.distribution, **options),
+        )
+        score = patch_association(shortcut.attention_logits.detach(), task.partition)
+        with torch.no_grad():
+            same = shortcut(test.patches).sign() == associated(test.patches).sign()
+        metrics["accuracy_shortcut"].append(accuracy_on(shortcut, test.patches, test.label))
+        metrics["accuracy_associated"].append(accuracy_on(associated, test.patches, test.label))
+        metrics["agreement"].append(_share(same))
+        metrics["association_shortcut"].append(score.mean().item())
+        metrics["rows_associated"].append(_share(score == 1))
+    arrays = {
+        f"attention_{name}": task.by_set(model.attention.detach()).cpu()
+        for name, model in (("associated", associated), ("shortcut", shortcut))
+    }
+    return Measured(metrics, arrays)
+
+
+@recipe("02_theory", "idealized")
+def idealized(
+    *,
+    seed: int,
+    num_seeds: int,
+    num_patches: int,
+    set_size: int,
+    distractor_prob: float,
+    degree: int,
+    linear_coefficient: float,
+    lr_value: float,
+    lr_attention: float,
+    steps: int,
+    batch_samples: int,
+    device: torch.device,
+) -> Measured:
+    """Claim `idealized`: alpha, gamma, rho, loss and accuracy under gradient descent on the population risk.
+
+    Source: the paper's theorem on the idealized learning process. Cost: under 10 s a seed on two cores.
+    Expected: gamma leaves rho behind, accuracy reaches the labelling function's.
+    """
+    runs = [
+        idealized_descent(
+            num_patches,
+            set_size,
+            distractor_prob,
+            degree=degree,
+            linear_coefficient=linear_coefficient,
+            lr_value=lr_value,
+            lr_attention=lr_attention,
+            steps=steps,
+            num_samples=batch_samples,
+            generator=child_generator(seed, "idealized", index, device=device),
+        )
+        for index in range(num_seeds)
+    ]
+    arrays = {
+        name: torch.stack([getattr(run, name) for run in runs]).float().cpu()
+        for name in ("alpha", "gamma", "rho", "loss", "accuracy")
+    }
+    tail = max(1, steps // 20)  # one estimate has few samples: average the last 5 % of the estimates
+    metrics = {
+        "accuracy_end": arrays["accuracy"][:, -tail:].mean(1).tolist(),
+        "loss_end": arrays["loss"][:, -tail:].mean(1).tolist(),
+        "gap_end": (arrays["gamma"] - arrays["rho"])[:, -1].tolist(),
+    }
+    return Measured(metrics, arrays)
+
+
+@recipe("03_synthetic_training", "realistic")
+def realistic(
+    *,
+    seed: int,
+    num_seeds: int,
+    num_patches: int,
+    set_size: int,
+    patch_dim: int,
+    distractor_prob: float,
+    degree: int,
+    linear_coefficient: float,
+    num_samples: int,
+    num_test: int,
+    lr_value: float,
+    lr_attention: float,
+    steps: int,
+    overtrain_steps: int,
+    record_every: int,
+    sample_sizes: list[int],
+    device: torch.device,
+) -> Measured:
+    """Claim `realistic`: descent on N samples from random initialization, `steps` iterations and on to over-training.
+
+    Source: the paper's theorem on the realistic learning process; early stopping after `steps` is the
+    companion's. Cost: about 10 s a seed on two cores. Expected: association 1 before `steps`, test accuracy near
+    the labelling function's, and association lost again by `overtrain_steps`. The sweep trains on fewer samples.
+    """
+    curves, frames, sweep, ends = [], [], [], []
+    sizes = sorted({*sample_sizes, num_samples})
+    for index in range(num_seeds):
+        task = Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
+        train, test = task.sample("train", num_samples), task.sample("test", num_test)
+        rows = []
+        for size in sizes:
+            model = PositionalAttentionModel(
+                num_patches, patch_dim, degree, linear_coefficient, generator=task.generator("model")
+            )
+            trajectory = gradient_descent(
+                model,
+                train.patches[:size],
+                train.label[:size],
+                steps=overtrain_steps if size == num_samples else steps,
+                lr_value=lr_value,
+                lr_attention=lr_attention,
+                record_every=record_every,
+            )
+            measured = measure_trajectory(trajectory, model, task, test)
+            early = [step <= steps for step in trajectory.step]
+            rows.append([measured["accuracy"][early][-1].item(), measured["association"][early].max().item()])
+        sweep.append(rows)
+        curves.append(measured)
+        frames.append(task.by_set(trajectory.attention_logits.softmax(-1)).cpu())
+        ends.append(
+            {
+                "labelling_accuracy": _share(
+                    task.distribution.labelling_function(test.patches) == test.label
+                ),
+                "alignment_end": measured["alignment"][early][-1].item(),
+                **working_rows(model, task, test),
+                **overtraining_controls(
+                    task, model, num_samples, overtrain_steps, lr_value, lr_attention, record_every
+                ),
+            }
+        )
+    arrays = {name: torch.stack([curve[name] for curve in curves]) for name in measured}
+    sweep = torch.tensor(sweep)
+    metrics = {
+        "association_peak": sweep[:, -1, 1].tolist(),
+        "accuracy_end": sweep[:, -1, 0].tolist(),
+        "association_overtrained": arrays["association"][:, -1].tolist(),
+        "accuracy_overtrained": arrays["accuracy"][:, -1].tolist(),
+        **{name: [end[name] for end in ends] for name in ends[0]},
+    }
+    arrays |= {
+        "step": torch.tensor(trajectory.step),
+        "attention": frames[0],
+        "sweep_sizes": torch.tensor(sizes),
+        "sweep_accuracy": sweep[..., 0],
+        "sweep_association": sweep[..., 1],
+    }
+    return Measured(metrics, arrays)
+
+
+def overtraining_controls(
+    task: "Task",
+    model: PositionalAttentionModel,
+    num_samples: int,
+    steps: int,
+    lr_value: float,
+    lr_attention: float,
+    redraw_every: int,
+) -> dict[str, float]:
+    """Association after `steps` iterations without noise (d = 1): on one sample, and with ever new samples."""
+    feature = task.distribution.feature.new_ones(1)
+    noiseless = SpatialDistribution(task.partition, feature, task.distribution.distractor_prob)
+    association = {}
+    for name, chunk in (("fixed", steps), ("fresh", redraw_every)):
+        draw = task.generator("noiseless")
+        trained = PositionalAttentionModel(
+            len(model.attention_logits),
+            1,
+            model.degree,
+            model.linear_coefficient,
+            generator=task.generator("model"),
+        )
+        for _ in range(0, steps, chunk):
+            sample = noiseless.sample(num_samples, generator=draw)
+            gradient_descent(
+                trained,
+                sample.patches,
+                sample.label,
+                steps=chunk,
+                lr_value=lr_value,
+                lr_attention=lr_attention,
+                record_every=chunk,
+            )
+        score = patch_association(trained.attention_logits.detach(), task.partition)
+        association[f"association_noiseless_{name}"] = score.mean().item()
+    return association
+
+
+def measure_trajectory(
+    trajectory: Trajectory, model: PositionalAttentionModel, task: "Task", test: SpatialSample
+) -> dict[str, Float[Tensor, "..."]]:
+    """Curves (t,) over the recorded steps; leaves the model in its last state.
+
+    Test accuracy, training loss, association, alignment <v, w*> / |v|, the three idealized numbers measured as
+    means over the entries they stand for; and `set_mass` (t, D), each row's attention on its own set, ordered by set.
+    """
+    accuracy = []
+    for logits, value in zip(trajectory.attention_logits, trajectory.value_vector, strict=True):
+        with torch.no_grad():
+            model.attention_logits.copy_(logits)
+            model.value_vector.copy_(value)
+        accuracy.append(accuracy_on(model, test.patches, test.label))
+    alpha = trajectory.value_vector @ task.distribution.feature
+    logits = trajectory.attention_logits
+    curves = {
+        "loss": trajectory.loss,
+        "association": patch_association(logits, task.partition).mean(-1),
+        "alignment": alpha / trajectory.value_vector.norm(dim=-1),
+        "alpha": alpha,
+        "gamma": logits[:, task.same_set & ~model.on_diagonal].mean(-1),
+        "rho": logits[:, ~task.same_set].mean(-1),
+        "set_mass": (logits.softmax(-1) * task.same_set).sum(-1)[:, task.partition.sets.flatten()],
+    }
+    return {"accuracy": torch.tensor(accuracy), **{name: curve.cpu() for name, curve in curves.items()}}
+
+
+@torch.no_grad()
+def working_rows(model: PositionalAttentionModel, task: "Task", test: SpatialSample) -> dict[str, float]:
+    """How few rows do the work: those with over half of their attention on their own set, and F from them alone."""
+    attention = model.attention
+    works = (attention * task.same_set).sum(-1) > 0.5
+    preactivation = len(attention) * (test.patches @ model.value_vector) @ attention.T
+    rows = activation(preactivation, model.degree, model.linear_coefficient)
+    return {
+        "working_rows_per_set": works.sum().item() / task.partition.num_sets,
+        "accuracy_working_rows": _share((rows * works).sum(-1) * test.label > 0),
+        "accuracy_other_rows": _share((rows * ~works).sum(-1) * test.label > 0),
+    }
+
+
+@recipe("04_transfer", "transfer")
+def transfer(
+    *,
+    seed: int,
+    num_seeds: int,
+    num_patches: int,
+    set_size: int,
+    patch_dim: int,
+    distractor_prob: float,
+    degree: int,
+    linear_coefficient: float,
+    num_samples: int,
+    num_test: int,
+    lr_value: float,
+    lr_attention: float,
+    steps: int,
+    sample_sizes: list[int],
+    device: torch.device,
+) -> Measured:
+    """Claim `transfer`: a new feature learned from few samples, with the attention kept and in four other ways.
+
+    Source: the paper's theorem on transfer. Cost: about 20 s on two cores. Expected: kept attention near the
+    oracle's accuracy from the first few samples on; from scratch, and with another partition, no such thing.
+    """
+    runs = []
+    for index in range(num_seeds):
+        task = Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
+        train = task.sample("train", num_samples)
+        model = PositionalAttentionModel(
+            num_patches, patch_dim, degree, linear_coefficient, generator=task.generator("model")
+        )
+        gradient_descent(
+            model,
+            train.patches,
+            train.label,
+            steps=steps,
+            lr_value=lr_value,
+            lr_attention=lr_attention,
+            record_every=steps,
+        )
+        runs.append(_arms(task, model.attention_logits.detach()))
+    descent = Descent(steps, lr_value, lr_attention, degree, linear_coefficient)
+    curve = transfer_curve(runs, sample_sizes, descent, seed=seed, num_test=num_test)
+    metrics = {
+        f"accuracy_{name}_{size}": accuracy[:, column].tolist()
+        for name, accuracy in curve.accuracy.items()
+        for column, size in enumerate(sample_sizes)
+    }
+    arrays = {"sample_sizes": torch.tensor(sample_sizes)}
+    arrays |= {f"accuracy_{name}": accuracy for name, accuracy in curve.accuracy.items()}
+    arrays |= {f"retries_{name}": retries for name, retries in curve.retries.items()}
+    return Measured(metrics, arrays)
+
+
+def _arms(task: "Task", learned: Float[Tensor, "patches patches"]) -> dict[str, Arm]:
+    """Kept, scratch, oracle and shortcut attention on the task with a new feature; kept under another partition."""
+    feature = random_feature(
+        task.distribution.feature.numel(), generator=task.generator("downstream feature")
+    )
+    same = SpatialDistribution(task.partition, feature, task.distribution.distractor_prob)
+    other = Partition.random(
+        task.partition.num_patches,
+        task.partition.set_size,
+        generator=child_generator(*task.name, "other partition"),
+    )
+    planted = {
+        name: planted_logits(task.partition, shift=shift) for name, shift in (("oracle", 0), ("shortcut", 1))
+    }
+    return {
+        "kept": Arm(same, learned),
+        "scratch": Arm(same, None),
+        **{name: Arm(same, logits) for name, logits in planted.items()},
+        "other_partition": Arm(SpatialDistribution(other, feature, same.distractor_prob), learned),
+    }
+
+
+@dataclass(frozen=True)
+class Task:
+    """One repetition's distribution: its own random partition and feature, and its named random streams."""
+
+    name: tuple[int | str, ...]
+    distribution: SpatialDistribution
+
+    @classmethod
+    def draw(
+        cls,
+        seed: int,
+        index: int,
+        num_patches: int,
+        set_size: int,
+        patch_dim: int,
+        distractor_prob: float,
+        *,
+        device: torch.device,
+    ) -> "Task":
+        name = (seed, "task", index)
+        partition = Partition.random(num_patches, set_size, generator=child_generator(*name, "partition"))
+        feature = random_feature(patch_dim, generator=child_generator(*name, "feature", device=device))
+        return cls(name, SpatialDistribution(partition, feature, distractor_prob))
+
+    @property
+    def partition(self) -> Partition:
+        return self.distribution.partition
+
+    @property
+    def same_set(self) -> Bool[Tensor, "patches patches"]:
+        """(D, D): True where two patches share a set."""
+        membership = self.partition.membership
+        return membership[:, None] == membership
+
+    def generator(self, *purpose: str) -> torch.Generator:
+        return child_generator(*self.name, *purpose, device=self.distribution.feature.device)
+
+    def sample(self, purpose: str, n: int) -> SpatialSample:
+        return self.distribution.sample(n, generator=self.generator(purpose))
+
+    def by_set(
+        self, matrix: Float[Tensor, "*frames patches patches"]
+    ) -> Float[Tensor, "*frames patches patches"]:
+        """Rows and columns reordered so that each set stands together: association becomes blocks on the diagonal."""
+        order = self.partition.sets.flatten()
+        return matrix[..., order, :][..., order]
+
+
+def _share(true: Tensor) -> float:
+    return true.double().mean().item()

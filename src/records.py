@@ -1,0 +1,141 @@
+"""What a run leaves behind: a folder with `record.json` and `arrays.npz`, and how it is read back."""
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from src.sources import ROOT
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RESULTS = ROOT / "results"
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "lightning")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of one claim: what was asked, what was measured, on what machine, by which source.
+
+    claim, chapter : keys of the claims page and of the chapter that shows it.
+    parameters : every parameter of the run. seed : the one that all randomness derives from.
+    scale : "paper" where the parameters are the paper's, else "laptop".
+    metrics : name -> one value for each repetition, in their order.
+    arrays : name -> array; what figures are drawn from.
+    device, versions, commit, source_digest, started (UTC), wall_seconds, peak_memory_bytes : provenance.
+    """
+
+    claim: str
+    chapter: str
+    parameters: dict[str, object]
+    seed: int
+    scale: str
+    metrics: dict[str, list[float]]
+    device: str
+    versions: dict[str, str]
+    commit: str
+    source_digest: str
+    started: str
+    wall_seconds: float
+    peak_memory_bytes: int
+    arrays: dict[str, "np.ndarray"] = field(default_factory=dict, repr=False, compare=False)
+
+    def values(self, metric: str) -> list[float]:
+        """One value for each repetition. KeyError names the metrics there are."""
+        if metric not in self.metrics:
+            raise KeyError(
+                f"the record of {self.claim} has no metric {metric!r}; it has {', '.join(self.metrics)}"
+            )
+        return self.metrics[metric]
+
+    def mean(self, metric: str) -> float:
+        """Mean over the repetitions."""
+        return fmean(self.values(metric))
+
+    def text(self, metric: str, digits: int = 3) -> str:
+        """The metric as the book quotes it: mean ± sample standard deviation (n)."""
+        values = self.values(metric)
+        spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+        return f"{fmean(values):.{digits}f}{spread} (n = {len(values)})"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the folder `path`, whole or not at all; FileExistsError where there is one already."""
+        import numpy as np
+
+        content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "arrays"}
+        with new_folder(path) as folder:
+            (folder / "record.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            if self.arrays:
+                np.savez_compressed(folder / "arrays.npz", **self.arrays)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Record":
+        """Read a folder back. ValueError names the file that is missing, damaged or of another kind."""
+        import numpy as np
+
+        file = Path(path) / "record.json"
+        if not file.is_file():
+            raise ValueError(f"{path} holds no record.json; a folder that Record.save wrote is needed")
+        try:
+            record = cls(**json.loads(file.read_text()))
+            file = file.with_name("arrays.npz")
+            if file.is_file():
+                with np.load(file, allow_pickle=False) as stored:
+                    record.arrays.update(stored)
+        except Exception as error:  # json, zip and numpy each have their own kind for a damaged file
+            raise ValueError(f"{file} is not a readable record: {error}") from error
+        return record
+
+
+def load_records(folder: str | Path = RESULTS) -> list[Record]:
+    """Every record below `folder`, in the order of their paths."""
+    return [Record.load(file.parent) for file in sorted(Path(folder).rglob("record.json"))]
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Fill a temporary neighbour that becomes `path` at the end, and disappears where the block fails."""
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"{path} exists already; choose another folder, or remove it first")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield folder
+        folder.chmod(0o755)  # mkdtemp's folders are private
+        os.rename(folder, path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that the numbers depend on, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def save_arrays(file: Path, arrays: dict[str, object]) -> Path:
+    """Write named arrays (or tensors on the CPU) to one .npz file, whole or not at all."""
+    import numpy as np
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part.npz")
+    np.savez_compressed(part, **{name: np.asarray(array) for name, array in arrays.items()})
+    part.replace(file)
+    return file
