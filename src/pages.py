@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from statistics import fmean, stdev
 
-from src.claims import CLAIMS, NOT_RUN, SCALES, Verdict, judge
+from src.claims import CLAIMS, NOT_RUN, Verdict, judge
 from src.records import Record
 
 # The command line names here the folder in which a chapter leaves its records; unset, a chapter leaves none.
@@ -71,7 +71,9 @@ def claims_table(records: list[Record]) -> Html:
     """The claims page: one row a claim and scale, from the committed records; what is missing is shown as missing."""
     columns = ("claim", "the paper", "scale", "ours", "device and date", "tolerance", "verdict", "shown in")
     head = "".join(f"<th>{column}</th>" for column in columns)
-    rows = "".join(_claim_row(judge(key, records, scale)) for key in CLAIMS for scale in SCALES)
+    rows = "".join(
+        _claim_row(judge(key, records, scale)) for key, claim in CLAIMS.items() for scale in claim.scales
+    )
     return Html(f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 
 INK = "#7b8490"  # about 4 : 1 on a white and on a near-black page, so that one picture serves both themes
 
@@ -58,3 +60,10 @@ def figure_style() -> Iterator[None]:
     """Transparent background and mid-grey ink: readable on a light and on a dark page."""
     with mpl.rc_context(STYLE):
         yield
+
+
+def panels(rows: int = 1, columns: int = 1, **options: Any) -> tuple[plt.Figure, Any]:
+    """`plt.subplots`, closed: a notebook shows the figure once, when a cell returns it, not again at its end."""
+    figure, axes = plt.subplots(rows, columns, **options)
+    plt.close(figure)
+    return figure, axes

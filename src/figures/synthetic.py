@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.figures import INK, PALETTE, figure_style
+from src.figures import INK, PALETTE, figure_style, panels
 from src.records import Record
 
 SIGNED = "vlag"  # seaborn's perceptually uniform diverging map
@@ -17,7 +17,7 @@ def sample_grid(record: Record) -> Figure:
 
     arrays = record.arrays
     with figure_style():
-        figure, axes = plt.subplots(1, 4, figsize=(9, 2.7))
+        figure, axes = panels(1, 4, figsize=(9, 2.7))
         for axis, grid, label, chosen in zip(
             axes, arrays["coefficient"], arrays["label"], arrays["informative_set"], strict=True
         ):
@@ -31,7 +31,7 @@ def sample_grid(record: Record) -> Figure:
 def partitions(record: Record) -> Figure:
     """The three partitions side by side: each colour a set."""
     with figure_style():
-        figure, axes = plt.subplots(1, 3, figsize=(9, 3.2))
+        figure, axes = panels(1, 3, figsize=(9, 3.2))
         for axis, name in zip(axes, ("blocks", "contiguous", "random"), strict=True):
             membership = record.arrays[f"membership_{name}"]
             # Neighbouring sets get far-apart colours: order the colour map by a stride coprime to their number.
@@ -74,7 +74,7 @@ def linear_error(record: Record) -> Figure:
     sizes, probs = record.arrays["set_sizes"], record.arrays["distractor_probs"]
     num_patches = record.parameters["grid_side"] ** 2
     with figure_style():
-        figure, axis = plt.subplots(figsize=(6.2, 3.8))
+        figure, axis = panels(figsize=(6.2, 3.8))
         edges = np.arange(len(sizes) + 1) - 0.5
         image = axis.pcolormesh(
             edges, _edges(probs), record.arrays["linear_error"], cmap="viridis", vmin=0, vmax=0.5
@@ -113,7 +113,7 @@ def linear_errors(record: Record) -> Figure:
         "error_labelling": "labelling function",
     }
     with figure_style():
-        figure, axis = plt.subplots(figsize=(6.2, 2.6))
+        figure, axis = panels(figsize=(6.2, 2.6))
         for row, name in enumerate(names):
             values = record.metrics[name]
             axis.plot(values, np.full(len(values), row), "o", color=PALETTE["content"], alpha=0.7)
@@ -131,7 +131,7 @@ def linear_errors(record: Record) -> Figure:
 def attention_pair(record: Record) -> Figure:
     """The associated model's attention and the shortcut's, patches ordered by set."""
     with figure_style():
-        figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.4))
+        figure, axes = panels(1, 2, figsize=(7.4, 3.4))
         for axis, name in zip(axes, ("associated", "shortcut"), strict=True):
             image = _attention(axis, record.arrays[f"attention_{name}"], name, record.parameters["set_size"])
         figure.colorbar(image, ax=axes, label="attention weight")
@@ -153,7 +153,7 @@ def idealized_dynamics(record: Record) -> Figure:
     arrays = record.arrays
     steps = np.arange(arrays["alpha"].shape[1])
     with figure_style():
-        figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.9))
+        figure, axes = panels(1, 3, figsize=(9.6, 2.9))
         _band(axes[0], steps, arrays["alpha"], "alpha", "α = ⟨v, w*⟩")
         for name, label in (("gamma", "γ, inside a set"), ("rho", "ρ, across sets")):
             _band(axes[1], steps, arrays[name], name, label)
@@ -183,7 +183,7 @@ def descent_curves(record: Record) -> Figure:
         "alignment": "alignment ⟨v, w*⟩ / |v|",
     }
     with figure_style():
-        figure, axes = plt.subplots(2, 2, figsize=(8.4, 5), sharex=True)
+        figure, axes = panels(2, 2, figsize=(8.4, 5), sharex=True)
         for axis, (name, label) in zip(axes.flat, panels.items(), strict=True):
             _band(axis, step, arrays[name], "realistic", label)
             axis.axvline(record.parameters["steps"], color=INK, linestyle="--", linewidth=1)
@@ -205,7 +205,7 @@ def attention_snapshots(record: Record) -> Figure:
     step, frames = record.arrays["step"], record.arrays["attention"]
     chosen = [0, int(np.searchsorted(step, record.parameters["steps"])), len(step) - 1]
     with figure_style():
-        figure, axes = plt.subplots(1, 3, figsize=(10, 3.3))
+        figure, axes = panels(1, 3, figsize=(10, 3.3))
         for axis, index in zip(axes, chosen, strict=True):
             title = f"iteration {step[index]}"
             image = _attention(
@@ -224,7 +224,7 @@ def beside_idealized(record: Record, idealized: Record) -> Figure:
         "rho": "mean logit across sets, ρ",
     }
     with figure_style():
-        figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.9))
+        figure, axes = panels(1, 3, figsize=(9.6, 2.9))
         for axis, (name, label) in zip(axes, labels.items(), strict=True):
             _band(axis, record.arrays["step"], record.arrays[name], "realistic", "realistic")
             _band(axis, steps, idealized.arrays[name], "idealized", "idealized", linestyle="--")
@@ -238,7 +238,7 @@ def sample_size_sweep(record: Record) -> Figure:
     """Accuracy at early stopping and peak association against the number of training samples."""
     sizes = record.arrays["sweep_sizes"]
     with figure_style():
-        figure, axis = plt.subplots(figsize=(5.6, 3.2))
+        figure, axis = panels(figsize=(5.6, 3.2))
         _band(axis, sizes, record.arrays["sweep_accuracy"], "gamma", "test accuracy", marker="o")
         _band(axis, sizes, record.arrays["sweep_association"], "rho", "peak association", marker="s")
         axis.set(xscale="log", xlabel="training samples N", ylabel="share")
@@ -250,7 +250,7 @@ def set_mass(record: Record) -> Figure:
     """Each row's attention on its own set over the iterations (first repetition), rows ordered by set."""
     mass, step = record.arrays["set_mass"][0], record.arrays["step"]
     with figure_style():
-        figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+        figure, axes = panels(1, 2, figsize=(9, 3.2))
         image = axes[0].imshow(
             mass.T, aspect="auto", vmin=0, vmax=1, extent=(step[0], step[-1], mass.shape[1], 0)
         )
@@ -278,7 +278,7 @@ def transfer_curves(record: Record) -> Figure:
     }
     sizes = record.arrays["sample_sizes"]
     with figure_style():
-        figure, axis = plt.subplots(figsize=(6.8, 3.8))
+        figure, axis = panels(figsize=(6.8, 3.8))
         for name, (label, colour, line) in labels.items():
             runs = record.arrays[f"accuracy_{name}"]
             axis.plot(sizes, runs.mean(0), line, color=PALETTE[colour], label=label, markersize=5)

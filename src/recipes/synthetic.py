@@ -20,7 +20,7 @@ from src.synthetic.baselines import (
 from src.synthetic.distribution import SpatialDistribution, SpatialSample, random_feature
 from src.synthetic.idealized import idealized_descent
 from src.synthetic.model import PositionalAttentionModel, activation
-from src.synthetic.realistic import Trajectory, gradient_descent
+from src.synthetic.realistic import Trajectory, gradient_descent, loss_and_gradient
 from src.synthetic.transfer import Arm, Descent, accuracy_on, transfer_curve
 
 
@@ -296,9 +296,7 @@ def realistic(
                 ),
                 "alignment_end": measured["alignment"][early][-1].item(),
                 **working_rows(model, task, test),
-                **overtraining_controls(
-                    task, model, num_samples, overtrain_steps, lr_value, lr_attention, record_every
-                ),
+                **overtraining_controls(task, model, num_samples, overtrain_steps, lr_value, lr_attention),
             }
         )
     arrays = {name: torch.stack([curve[name] for curve in curves]) for name in measured}
@@ -327,33 +325,28 @@ def overtraining_controls(
     steps: int,
     lr_value: float,
     lr_attention: float,
-    redraw_every: int,
 ) -> dict[str, float]:
-    """Association after `steps` iterations without noise (d = 1): on one sample, and with ever new samples."""
+    """Association after `steps` iterations without noise (d = 1): on one sample, and on a new one each iteration."""
     feature = task.distribution.feature.new_ones(1)
     noiseless = SpatialDistribution(task.partition, feature, task.distribution.distractor_prob)
     association = {}
-    for name, chunk in (("fixed", steps), ("fresh", redraw_every)):
+    for name in ("fixed", "fresh"):
         draw = task.generator("noiseless")
+        sample = noiseless.sample(num_samples, generator=draw)
         trained = PositionalAttentionModel(
             len(model.attention_logits),
             1,
             model.degree,
             model.linear_coefficient,
             generator=task.generator("model"),
-        )
-        for _ in range(0, steps, chunk):
-            sample = noiseless.sample(num_samples, generator=draw)
-            gradient_descent(
-                trained,
-                sample.patches,
-                sample.label,
-                steps=chunk,
-                lr_value=lr_value,
-                lr_attention=lr_attention,
-                record_every=chunk,
-            )
-        score = patch_association(trained.attention_logits.detach(), task.partition)
+        ).requires_grad_(False)
+        for _ in range(steps):
+            gradient = loss_and_gradient(trained, sample.patches, sample.label)[2:]
+            trained.value_vector -= lr_value * gradient[0]
+            trained.attention_logits -= lr_attention * gradient[1]
+            if name == "fresh":
+                sample = noiseless.sample(num_samples, generator=draw)
+        score = patch_association(trained.attention_logits, task.partition)
         association[f"association_noiseless_{name}"] = score.mean().item()
     return association
 

@@ -86,7 +86,10 @@ class IdealizedModel:
         return tuple(weights / (weights[0] + mates * weights[1] + others * weights[2]))
 
     def _output(
-        self, patterns: Float[Tensor, "patterns signs"], totals: Float[Tensor, " totals"], state: Float[Tensor, "3"]
+        self,
+        patterns: Float[Tensor, "patterns signs"],
+        totals: Float[Tensor, " totals"],
+        state: Float[Tensor, "3"],
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """O, and its slopes along gamma and rho: (totals, K, 3), one value a total t, pattern and sign."""
         own, inside, outside = self.attention_weights(state[1], state[2])
@@ -95,7 +98,10 @@ class IdealizedModel:
         mates, others = set_sum - sign, totals[:, None, None] - set_sum
         output = self.num_patches * (own * sign + inside * mates + outside * others)
         # Raising a logit adds its own term and takes its share of the weight from everything.
-        share_inside, share_outside = (self.set_size - 1) * inside, (self.num_patches - self.set_size) * outside
+        share_inside, share_outside = (
+            (self.set_size - 1) * inside,
+            (self.num_patches - self.set_size) * outside,
+        )
         slope_gamma = self.num_patches * inside * mates - share_inside * output
         slope_rho = self.num_patches * outside * others - share_outside * output
         return output, (slope_gamma, slope_rho)

@@ -1,6 +1,6 @@
 """Transfer: keep the attention, learn a new feature from few samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import count
@@ -142,7 +142,7 @@ def learn_downstream(
 
 @torch.no_grad()
 def accuracy_on(
-    model: PositionalAttentionModel,
+    model: Callable[[Tensor], Tensor],
     patches: Float[Tensor, "samples patches dim"],
     label: Float[Tensor, " samples"],
 ) -> float:

@@ -1,0 +1,24 @@
+# Two commands: `make book` and `make test`. The environment is made when it is missing or its inputs changed.
+VENV ?= .venv
+PYTHON ?= python3
+RUN = PYTHONPATH=$(CURDIR) $(VENV)/bin/python
+
+.PHONY: book test clean
+
+book: $(VENV)/ready
+	$(RUN) -m src book
+
+test: $(VENV)/ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+# The lock holds every package to the version that was tested; requirements.txt names the direct ones.
+$(VENV)/ready: requirements.txt requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, PYTHON=... names it")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c requirements.lock
+	touch $@
+
+clean:
+	rm -rf outputs _build .pytest_cache .ruff_cache

@@ -1,0 +1,254 @@
+"""Augmentation of whole batches on the device: draws first, then the tensor operations that use them.
+
+The draws of an epoch are made at once, on the CPU and for the global batch, so that neither the device nor
+the number of processes changes them. What a step does with them (`augment`) is a fixed list of operations.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from src.vision.images import check_choice
+
+POLICIES = ("autoaugment-cifar10", "autoaugment-svhn", "autoaugment-imagenet", "randaugment")
+POLICY_DRAWS = 256  # of a policy in an epoch, shared out at random among its images
+
+Draws = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to training images, in this order: policy, crop and flip, normalization, mixing.
+
+    Attributes
+    ----------
+    crop_padding : pixels of black border, out of which a crop of the image's size is taken at random.
+    flip : mirror half of the images.
+    resized_crop : smallest share of the area that a random rectangle (3:4 to 4:3) covers, which is then
+        resized to the image's size; 0 for none. It takes the place of `crop_padding`.
+    policy : "autoaugment-cifar10", "autoaugment-svhn", "autoaugment-imagenet", "randaugment"; None for none.
+    mixup, cutmix : parameter of the Beta distribution of the mixing share; 0 for none. With both, each image
+        has one or the other with equal chance.
+
+    Raises
+    ------
+    ValueError : a value outside its range, or both kinds of crop.
+
+    References
+    ----------
+    Mixup: Zhang et al. 2018. CutMix: Yun et al. 2019. AutoAugment and RandAugment: Cubuk et al. 2019, 2020,
+    as implemented by torchvision.
+    """
+
+    crop_padding: int = 4
+    flip: bool = True
+    resized_crop: float = 0.0
+    policy: str | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self):
+        for name in ("crop_padding", "resized_crop", "mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 0; the nearest: 0")
+        if self.resized_crop > 1:
+            raise ValueError(f"resized_crop={self.resized_crop} must be at most 1, a share; the nearest: 1")
+        if self.resized_crop and self.crop_padding:
+            raise ValueError(
+                f"crop_padding={self.crop_padding} must be 0 beside resized_crop, which replaces it"
+            )
+        if self.policy is not None:
+            check_choice("policy", self.policy, POLICIES)
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Draws:
+        """Random choices for images arranged in `shape`, on the CPU; only those that this augmentation needs.
+
+        Returns
+        -------
+        offset (\\*shape, 2) : pixels down and right, from -crop_padding to crop_padding.
+        flip (\\*shape) : bool.
+        window (\\*shape, 4) : top, left, height and width of the rectangle, as shares of the image's sides.
+        policy (\\*shape) : seed of the policy's own draw.
+        share, cut, center (\\*shape; \\*shape; \\*shape, 2) : the image's own share, CutMix or mixup, and the
+            middle of the box as shares of the sides.
+        """
+        draws = {}
+        if self.policy is not None:
+            seeds = torch.randint(2**62, (POLICY_DRAWS,), generator=generator)
+            draws["policy"] = seeds[torch.randint(POLICY_DRAWS, shape, generator=generator)]
+        if self.crop_padding:
+            span = (-self.crop_padding, self.crop_padding + 1)
+            draws["offset"] = torch.randint(*span, (*shape, 2), generator=generator)
+        if self.flip:
+            draws["flip"] = torch.rand(shape, generator=generator) < 0.5
+        if self.resized_crop:
+            draws["window"] = _draw_window(shape, self.resized_crop, generator)
+        if self.mixup or self.cutmix:
+            either = bool(self.mixup and self.cutmix)
+            cut = torch.rand(shape, generator=generator) < (0.5 if either else float(self.cutmix > 0))
+            seed = int(torch.randint(2**62, (), generator=generator))
+            share = np.random.default_rng(seed).beta(*2 * [torch.where(cut, self.cutmix, self.mixup).numpy()])
+            draws |= {"share": torch.from_numpy(share).float(), "cut": cut}
+            draws["center"] = torch.rand((*shape, 2), generator=generator)
+        return draws
+
+
+def standard_augmentation(name: str, image_size: int) -> Augmentation:
+    """Crop with a border of an eighth of the side and, unless they show digits, flip.
+
+    Parameters
+    ----------
+    name : as in `load_images`; a folder whose name begins with "svhn" holds digits.
+    image_size : pixels per side.
+    """
+    shows_digits = Path(name).name.startswith(("digits", "svhn"))
+    return Augmentation(crop_padding=image_size // 8, flip=not shows_digits)
+
+
+def augment(
+    images: UInt8[Tensor, "batch channels height width"],
+    labels: Int64[Tensor, " batch"],
+    draws: Draws,
+    *,
+    num_classes: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> tuple[Float[Tensor, "batch channels height width"], Shaped[Tensor, "batch ..."]]:
+    """Crop, flip, normalize and mix a batch as `draws` say; the policy is apart, see `apply_policy`.
+
+    Returns
+    -------
+    The model's input, and the labels as they were or, mixed, a share for each class (batch, num_classes).
+    """
+    if "offset" in draws or "flip" in draws:
+        images = crop_and_flip(images, draws.get("offset"), draws.get("flip"))
+    inputs = normalize(images, mean, std)
+    if "window" in draws:
+        inputs = resized_crop(inputs, draws["window"])
+    if "share" in draws:
+        return mix(inputs, labels, num_classes, draws["share"], draws["cut"], draws["center"])
+    return inputs, labels
+
+
+def normalize(
+    images: UInt8[Tensor, "batch channels height width"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Tensor, "batch channels height width"]:
+    """Pixels of 0 to 255 to zero mean and unit variance; `mean` and `std` are of pixels in [0, 1]."""
+    scale, shift = _scale_and_shift(mean, std, images.device)
+    return images * scale + shift
+
+
+@lru_cache(maxsize=16)
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    # Kept on the device: a step must not wait for a copy.
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (mean, std))
+    return 1 / (255 * std), -mean / std
+
+
+def crop_and_flip(
+    images: UInt8[Tensor, "batch channels height width"],
+    offset: Int64[Tensor, "batch 2"] | None,
+    flip: Bool[Tensor, " batch"] | None,
+) -> UInt8[Tensor, "batch channels height width"]:
+    """Move each image's window by `offset` (pixels down, right), black beyond the border, then mirror it."""
+    batch, channels, height, width = images.shape
+    y = torch.arange(height, device=images.device).expand(batch, -1)
+    x = torch.arange(width, device=images.device).expand(batch, -1)
+    if flip is not None:
+        x = torch.where(flip[:, None], width - 1 - x, x)
+    if offset is not None:
+        y, x = y + offset[:, :1], x + offset[:, 1:]
+    inside = ((y >= 0) & (y < height))[:, None, :, None] & ((x >= 0) & (x < width))[:, None, None, :]
+    y, x = y.clamp(0, height - 1)[:, None, :, None], x.clamp(0, width - 1)[:, None, None, :]
+    image, channel = (torch.arange(n, device=images.device) for n in (batch, channels))
+    return images[image[:, None, None, None], channel[:, None, None], y, x] * inside
+
+
+def resized_crop(
+    inputs: Float[Tensor, "batch channels height width"], window: Float[Tensor, "batch 4"]
+) -> Float[Tensor, "batch channels height width"]:
+    """Each image's window (top, left, height, width, shares of the sides) enlarged to the whole, bilinear."""
+    top, left, height, width = window.unbind(1)
+    zero = torch.zeros_like(top)
+    rows = torch.stack([width, zero, 2 * left + width - 1, zero, height, 2 * top + height - 1], 1)
+    grid = F.affine_grid(rows.view(-1, 2, 3), list(inputs.shape), align_corners=False)
+    return F.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
+
+
+def mix(
+    inputs: Float[Tensor, "batch channels height width"],
+    labels: Int64[Tensor, " batch"],
+    num_classes: int,
+    share: Float[Tensor, " batch"],
+    cut: Bool[Tensor, " batch"],
+    center: Float[Tensor, "batch 2"],
+) -> tuple[Float[Tensor, "batch channels height width"], Float[Tensor, "batch num_classes"]]:
+    """Mix each image with its neighbour in the batch, evenly (mixup) or inside a box (CutMix), labels too.
+
+    The neighbours are images 0 and 1, 2 and 3, and so on: in a shuffled batch as random as any pairs, and no
+    pair is torn when the batch is divided among processes.
+    """
+    if len(labels) % 2:
+        raise ValueError(
+            f"a batch of {len(labels)} images cannot be mixed in pairs; the nearest: {len(labels) + 1}"
+        )
+    height, width = inputs.shape[2:]
+    half = (1 - share).sqrt() / 2  # of the box's sides, as shares of the image's
+    y = (torch.arange(height, device=inputs.device) + 0.5) / height
+    x = (torch.arange(width, device=inputs.device) + 0.5) / width
+    in_rows = (y - center[:, :1]).abs() < half[:, None]
+    in_columns = (x - center[:, 1:]).abs() < half[:, None]
+    outside = ~(in_rows[:, :, None] & in_columns[:, None, :])
+    own = torch.where(cut[:, None, None], outside, share[:, None, None])[:, None]
+    target = F.one_hot(labels, num_classes).to(inputs.dtype)
+    label_share = own.mean((1, 2, 3))[:, None]  # of a box that the border cuts off, what is left of it
+    mixed = own * inputs + (1 - own) * _neighbours(inputs)
+    return mixed, label_share * target + (1 - label_share) * _neighbours(target)
+
+
+def _neighbours(values: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    return values.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+
+
+def apply_policy(
+    images: UInt8[Tensor, "n channels height width"], policy: str, seeds: Int64[Tensor, " n"]
+) -> UInt8[Tensor, "n channels height width"]:
+    """AutoAugment or RandAugment of torchvision; images of one seed get the same operations.
+
+    torchvision draws once for all images of a call, so there is one call for each seed, on all images that
+    have it. An image's draw is as random as one of its own, but some other images of the epoch share it: the
+    draws are `POLICY_DRAWS` in number. The global random stream, which torchvision uses, is left as it was.
+    """
+    from torchvision.transforms import v2
+
+    if policy == "randaugment":
+        transform = v2.RandAugment()
+    else:
+        transform = v2.AutoAugment(v2.AutoAugmentPolicy(policy.removeprefix("autoaugment-")))
+    values, which, counts = seeds.unique(return_inverse=True, return_counts=True)
+    result = torch.empty_like(images)
+    with torch.random.fork_rng(devices=[]):  # torchvision draws on the CPU
+        for seed, rows in zip(values.tolist(), which.argsort().split(counts.tolist()), strict=True):
+            torch.manual_seed(seed)
+            result[rows] = transform(images[rows])
+    return result
+
+
+def _draw_window(
+    shape: tuple[int, ...], smallest: float, generator: torch.Generator
+) -> Float[Tensor, "*shape 4"]:
+    area = torch.rand(shape, generator=generator) * (1 - smallest) + smallest
+    ratio = ((torch.rand(shape, generator=generator) * 2 - 1) * math.log(4 / 3)).exp()
+    size = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], -1).clamp(max=1)
+    corner = torch.rand((*shape, 2), generator=generator) * (1 - size)
+    return torch.cat([corner, size], -1)

@@ -1,0 +1,60 @@
+"""The baseline that needs the patches in their places: a plain convolutional net."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class SmallConvNet(nn.Sequential):
+    """Three stages of two 3x3 convolutions, pooled by two in between, averaged over the image at the end.
+
+    A unit of the last stage sees 32 x 32 pixels, many patches of 4: this is the local prior that a fixed
+    permutation of the patches breaks.
+
+    Parameters
+    ----------
+    num_classes : number of logits.
+    width : channels of the first stage, a multiple of 8; the next stages have twice and four times as many.
+    in_channels : channels of an image; images have sides of 4 pixels or more.
+    generator : random stream of the initial weights; the global one if None.
+
+    Raises
+    ------
+    ValueError : a width that the 8 groups of the normalization do not divide.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        width: int,
+        in_channels: int = 3,
+        *,
+        generator: torch.Generator | None = None,
+    ):
+        if width < 8 or width % 8:
+            nearest = max(1, round(width / 8)) * 8
+            raise ValueError(f"width={width} must be a multiple of 8; nearest: {nearest}")
+        stages = [
+            nn.Sequential(_convolution(inputs, outputs), _convolution(outputs, outputs))
+            for inputs, outputs in [(in_channels, width), (width, 2 * width), (2 * width, 4 * width)]
+        ]
+        head = nn.Linear(4 * width, num_classes)
+        super().__init__(
+            stages[0], nn.MaxPool2d(2), stages[1], nn.MaxPool2d(2), stages[2],
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), head,
+        )  # fmt: skip
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                nn.init.kaiming_normal_(parameter, generator=generator)
+        nn.init.zeros_(head.bias)
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """Class logits of images."""
+        return super().forward(images)
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Sequential:
+    # Group normalization: no statistics over the batch, so that one process and several compute the same.
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.GroupNorm(8, outputs), nn.ReLU()
+    )

@@ -1,0 +1,120 @@
+from copy import deepcopy
+
+import pytest
+import torch
+from torch.nn.functional import softplus
+
+from src.structure import Partition, patch_association
+from src.synthetic.distribution import SpatialDistribution, random_feature
+from src.synthetic.model import PositionalAttentionModel
+from src.synthetic.realistic import DivergenceError, gradient_descent
+
+
+@pytest.fixture
+def task():
+    generator = torch.Generator().manual_seed(0)
+    partition = Partition.random(12, 3, generator=generator)
+    distribution = SpatialDistribution(
+        partition, random_feature(7, generator=generator, dtype=torch.float64), 0.4
+    )
+    sample = distribution.sample(300, generator=generator)
+    model = PositionalAttentionModel(12, 7, generator=generator, dtype=torch.float64)
+    return partition, sample, model
+
+
+def autograd_descent(model, patches, label, steps, lr_value, lr_attention):
+    """The slow reference: the loss of the forward pass, differentiated by torch."""
+    losses = []
+    for step in range(steps + 1):
+        loss = softplus(-label * model(patches)).mean()
+        losses.append(loss.item())
+        if step == steps:
+            return losses
+        grad_logits, grad_value = torch.autograd.grad(loss, [model.attention_logits, model.value_vector])
+        with torch.no_grad():
+            model.attention_logits -= lr_attention * grad_logits
+            model.value_vector -= lr_value * grad_value
+
+
+@pytest.mark.parametrize("degree", [3, 5])
+def test_closed_form_follows_autograd_for_twenty_steps(task, degree):
+    _, sample, model = task
+    model.degree = degree
+    # Start well away from 0, where every term of the gradient matters.
+    with torch.no_grad():
+        model.value_vector += 0.05
+        model.attention_logits += 0.3 * torch.randn(12, 12, dtype=torch.float64).masked_fill(
+            model.on_diagonal, 0
+        )
+    slow = deepcopy(model)
+    rates = {"lr_value": 2e-3, "lr_attention": 5.0}
+    fast = gradient_descent(model, sample.patches, sample.label, steps=20, **rates)
+    losses = autograd_descent(slow, sample.patches, sample.label, 20, *rates.values())
+    assert (model.attention_logits - slow.attention_logits).abs().max() < 1e-10
+    assert (model.value_vector - slow.value_vector).abs().max() < 1e-10
+    assert (fast.loss - torch.tensor(losses, dtype=torch.float64)).abs().max() < 1e-10
+    assert (fast.attention_logits[-1] - fast.attention_logits[0]).abs().max() > 0.01
+
+
+def test_records_the_start_every_nth_step_and_the_last(task):
+    _, sample, model = task
+    trajectory = gradient_descent(
+        model, sample.patches, sample.label, steps=7, lr_value=1e-3, lr_attention=1.0, record_every=3
+    )
+    assert trajectory.step == [0, 3, 6, 7]
+    assert torch.equal(trajectory.value_vector[-1], model.value_vector)
+    assert trajectory.attention_logits.shape == (4, 12, 12)
+
+
+def test_attention_stays_where_its_step_size_is_zero(task):
+    _, sample, model = task
+    before = model.attention_logits.detach().clone()
+    gradient_descent(model, sample.patches, sample.label, steps=5, lr_value=1e-2, lr_attention=0.0)
+    assert torch.equal(model.attention_logits, before)
+
+
+def test_finds_the_partition_and_so_does_a_relabelled_run(task):
+    partition, _, _ = task
+    generator = torch.Generator().manual_seed(5)
+    distribution = SpatialDistribution(
+        partition, random_feature(7, generator=generator, dtype=torch.float64), 0.4
+    )
+    sample = distribution.sample(4000, generator=generator)
+    model = PositionalAttentionModel(12, 7, generator=generator, dtype=torch.float64)
+    order = torch.randperm(12, generator=generator)
+    relabelled = deepcopy(model)
+    with torch.no_grad():
+        relabelled.attention_logits.copy_(model.attention_logits[order][:, order])
+    rates = {"steps": 150, "lr_value": 1e-2, "lr_attention": 20.0, "record_every": 150}
+    gradient_descent(model, sample.patches, sample.label, **rates)
+    gradient_descent(relabelled, sample.patches[:, order], sample.label, **rates)
+    assert patch_association(model.attention_logits.detach(), partition).mean() > 0.95
+    assert torch.allclose(relabelled.attention_logits, model.attention_logits[order][:, order], atol=1e-8)
+
+
+def test_divergence_names_the_step_and_both_step_sizes_and_keeps_the_trajectory(task):
+    _, sample, model = task
+    with pytest.raises(
+        DivergenceError, match=r"at step \d+ with lr_value = 100 and lr_attention = 1000; smaller"
+    ) as caught:
+        gradient_descent(model, sample.patches, sample.label, steps=200, lr_value=100.0, lr_attention=1000.0)
+    trajectory = caught.value.trajectory
+    assert 1 <= trajectory.step[-1] < 200
+    assert trajectory.loss[:-1].isfinite().all() and not trajectory.loss[-1].isfinite()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"steps": -1}, "steps = -1: an integer >= 1 is needed"),
+        ({"steps": 0}, "steps = 0: an integer >= 1 is needed"),
+        ({"record_every": 0}, "record_every = 0: an integer >= 1 is needed"),
+        ({"lr_value": -1.0}, "lr_value = -1.0: a step size >= 0 is needed"),
+        ({"lr_attention": float("nan")}, "lr_attention = nan: a step size >= 0 is needed"),
+    ],
+)
+def test_wrong_settings_are_refused(task, change, text):
+    _, sample, model = task
+    settings = {"steps": 1, "lr_value": 1e-3, "lr_attention": 1.0}
+    with pytest.raises(ValueError, match=text):
+        gradient_descent(model, sample.patches, sample.label, **{**settings, **change})

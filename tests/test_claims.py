@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import pytest
+
+from src import claims, pages
+from src.claims import CLAIMS, judge
+from src.parameters import chapters
+from src.records import Record
+
+
+def record(metrics: dict, **changes) -> Record:
+    made = Record(
+        "realistic",
+        "03_synthetic_training",
+        {"seed": 0},
+        0,
+        "laptop",
+        metrics,
+        "cpu",
+        {"torch": "2"},
+        "c",
+        "d",
+        "2026-01-01",
+        1.0,
+        1,
+    )
+    return replace(made, **changes)
+
+
+GOOD = {"association_peak": [1.0, 0.995], "accuracy_end": [0.97, 0.98]}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "word"),
+    [
+        (GOOD, "reproduced"),
+        ({**GOOD, "association_peak": [1.0, 0.98]}, "partly"),
+        ({"association_peak": [0.5, 1.0], "accuracy_end": [0.9, 0.99]}, "contradicted"),
+    ],
+)
+def test_the_verdict_follows_from_the_checks(metrics, word):
+    assert judge("realistic", [record(metrics)]).word == word
+
+
+def test_what_was_not_run_is_said_to_be_missing():
+    verdict = judge("realistic", [record(GOOD)], "paper")
+    assert verdict.word == "not run at this scale" and verdict.values == {}
+
+
+def test_a_mean_may_hide_what_every_must_not():
+    mean = claims.Check("m", ">=", 0.5, "reason")
+    assert mean.holds([0.2, 0.9]) and not replace(mean, over="every").holds([0.2, 0.9])
+    assert claims.Check("m", "<=", 0.5, "reason").holds([0.5])
+
+
+def test_records_that_differ_in_their_seed_are_pooled_and_the_largest_group_speaks():
+    records = [record(GOOD, parameters={"seed": seed, "d": 8}, seed=seed) for seed in (0, 1)]
+    other = record({"association_peak": [0.0], "accuracy_end": [0.0]}, parameters={"seed": 0, "d": 16})
+    verdict = judge("realistic", [other, *records])
+    assert verdict.word == "reproduced" and len(verdict.values["accuracy_end"]) == 4
+
+
+def test_an_unknown_claim_gets_the_nearest():
+    with pytest.raises(KeyError, match="no claim 'realstic'; the nearest: realistic"):
+        judge("realstic", [])
+
+
+def test_every_claim_has_checks_with_reasons_and_a_chapter():
+    assert all(claim.checks and all(check.reason for check in claim.checks) for claim in CLAIMS.values())
+    assert {claim.chapter for claim in CLAIMS.values()} - set(chapters()) <= {"06_svhn", "07_imagenet"}
+
+
+def test_the_table_has_a_row_for_every_claim_and_shows_what_is_missing():
+    table = pages.claims_table([record(GOOD)])
+    for key in CLAIMS:
+        assert f"<strong>{key}</strong>" in table
+    assert "accuracy_end 0.975 ± 0.007 (n = 2)" in table
+    assert table.count("not run at this scale") == sum(len(claim.scales) for claim in CLAIMS.values()) - 1
+
+
+def test_a_verdict_box_says_what_was_measured():
+    box = pages.verdict_box(record(GOOD))
+    assert (
+        "realistic: reproduced" in box
+        and "measured 0.975 ± 0.007 (n = 2)" in box
+        and "verdict-reproduced" in box
+    )
+
+
+def test_the_footer_says_where_numbers_come_from_and_leaves_the_record_where_asked(monkeypatch, tmp_path):
+    foot = pages.footer(record(GOOD))
+    assert all(
+        text in foot for text in ("commit", "c (source digest d)", "seed = 0", "cpu", "torch 2", "2026-01-01")
+    )
+    monkeypatch.setenv(pages.OUT_VARIABLE, str(tmp_path))
+    pages.footer(record(GOOD))
+    assert Record.load(tmp_path / "records" / "realistic").metrics == GOOD
