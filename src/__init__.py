@@ -2,6 +2,6 @@
 
 import os
 
-# Read when torch loads. Threads that spin while they wait cost a descent ten times its time as soon as another
-# process wants a core; threads that sleep cost nothing.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read when torch loads its OpenMP: how long a thread that waits keeps its core busy before it sleeps. The default,
+# about a millisecond, made a descent ten times slower as soon as another process wanted a core.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")

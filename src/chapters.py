@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from src import parameters, records, sources
-from src.claims import CLAIMS
 from src.pages import OUT_VARIABLE
 
 BOOK_OUT = sources.ROOT / "outputs" / "book"
@@ -33,11 +32,8 @@ def chapter_digest(chapter: str) -> str:
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     texts = ["".join(cell["source"]) for cell in cells]
     requirements = sorted(sources.ROOT.glob("requirements.*"))
-    shown = [key for key, claim in CLAIMS.items() if claim.chapter == chapter or chapter == "claims"]
-    shown_files = [
-        file for key in shown for file in sorted((records.RESULTS / key).rglob("*.*")) if file.is_file()
-    ]
-    files = [*sources.imported_files(code), *requirements, *shown_files]
+    shown = sorted(records.RESULTS.rglob("record.json")) if "load_records" in code else []
+    files = [*sources.imported_files(code), *requirements, *shown]
     return sources.digest(files, *texts, repr(records.versions()))
 
 
@@ -100,13 +96,14 @@ def _occupant(out: Path) -> str:
 def _execute(chapter: str, values: Mapping[str, object], folder: Path, report: Callable[[str], None]) -> None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     changed = {
         name: values[name]
         for name, parameter in parameters.read_parameters(chapter).items()
         if values[name] != parameter.default
     }
-    with _environment(OUT_VARIABLE, str(folder)), _ticking(chapter, report):
+    with _environment(OUT_VARIABLE, str(folder.resolve())), _ticking(chapter, report):
         try:
             papermill.execute_notebook(
                 parameters.notebook(chapter),
@@ -115,6 +112,7 @@ def _execute(chapter: str, values: Mapping[str, object], folder: Path, report: C
                 kernel_name="python3",
                 cwd=parameters.BOOK,
                 progress_bar=sys.stderr.isatty(),
+                config=Config(KernelManager={"transport": "ipc"}),  # sockets in files: no ports, no strangers
             )
         except PapermillExecutionError as error:
             refused = error.ename in ("ParameterError", "ValueError", "FileNotFoundError", "PermissionError")
@@ -195,7 +193,8 @@ def _build_html(executed: Mapping[str, Path], report: Callable[[str], None]) -> 
     for chapter, folder in executed.items():
         write_back(folder / f"{chapter}.ipynb", site / "book" / f"{chapter}.ipynb")
     report("building the HTML")
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", "-W", "-n", "--keep-going", str(site)]
+    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command = [*jupyter_book, "build", "-W", "-n", "--keep-going", str(site)]
     built = subprocess.run(command, capture_output=True, text=True)
     if built.returncode:
         raise RuntimeError(f"the HTML build failed:\n{built.stdout[-4000:]}{built.stderr[-4000:]}")

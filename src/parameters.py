@@ -2,10 +2,11 @@
 
 The cell is the one place where a parameter is defined: a literal, and a comment with its rule and meaning,
 
-    set_size = 4  # int, >= 2, divides num_patches: patches in a set, C
+    set_size = 4  # int, ≥ 2, divides num_patches: patches in a set, C
 
 A rule is a type (int, float, bool, str, `list of int`, …, or words to choose from: `digits | cifar10`), then any of
-`>= x`, `> x`, `<= x`, `< x`, `in [a, b]`, `odd`, `divides other`, where x may be another parameter's name.
+`≥ x`, `> x`, `≤ x`, `< x`, `in [a, b]`, `odd`, `divides other`, where x may be another parameter's name.
+(papermill cannot read a comment that holds an equals sign.)
 """
 
 import ast
@@ -114,8 +115,8 @@ def _broken(limit: str, value: object, others: Mapping[str, object]) -> object |
 
 
 _COMPARISONS: dict[str, tuple[Callable, Callable]] = {
-    ">=": (lambda value, bound: value >= bound, lambda bound: bound),
-    "<=": (lambda value, bound: value <= bound, lambda bound: bound),
+    "≥": (lambda value, bound: value >= bound, lambda bound: bound),
+    "≤": (lambda value, bound: value <= bound, lambda bound: bound),
     ">": (lambda value, bound: value > bound, lambda bound: f"above {bound}"),
     "<": (lambda value, bound: value < bound, lambda bound: f"below {bound}"),
 }

@@ -3,14 +3,14 @@ import pytest
 from src import parameters
 from src.parameters import ParameterError, parse_cell, read_parameters, resolve
 
-CELL = """seed = 0  # int, >= 0: the seed
+CELL = """seed = 0  # int, ≥ 0: the seed
 rate = 0.5  # float, in [0, 1]: a share
-num_patches = 32  # int, >= 2: D
-set_size = 4  # int, >= 1, divides num_patches: C
-degree = 3  # int, >= 3, odd: p
+num_patches = 32  # int, ≥ 2: D
+set_size = 4  # int, ≥ 1, divides num_patches: C
+degree = 3  # int, ≥ 3, odd: p
 flag = False  # bool: yes or no
 device = "auto"  # auto | cpu | cuda: where
-sizes = [1, 10]  # list of int, >= 1: N
+sizes = [1, 10]  # list of int, ≥ 1: N
 """
 
 
@@ -20,7 +20,7 @@ def cell():
 
 
 def test_a_cell_is_read_with_rule_and_meaning(cell):
-    assert cell["set_size"].rule == "int, >= 1, divides num_patches"
+    assert cell["set_size"].rule == "int, ≥ 1, divides num_patches"
     assert cell["rate"].rule == "float, in [0, 1]"
     assert cell["sizes"].default == [1, 10] and cell["device"].meaning == "where"
 
@@ -53,18 +53,18 @@ def test_texts_become_values_of_the_right_type(cell, name, text, value):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("seed", "abc", "seed = 'abc': int, >= 0 is needed"),
-        ("seed", "1.5", "seed = 1.5: int, >= 0 is needed"),
-        ("seed", "-1", "seed = -1: int, >= 0 is needed; the nearest: 0"),
-        ("seed", "True", "seed = True: int, >= 0 is needed"),
+        ("seed", "abc", "seed = 'abc': int, ≥ 0 is needed"),
+        ("seed", "1.5", "seed = 1.5: int, ≥ 0 is needed"),
+        ("seed", "-1", "seed = -1: int, ≥ 0 is needed; the nearest: 0"),
+        ("seed", "True", "seed = True: int, ≥ 0 is needed"),
         ("rate", "1.2", r"rate = 1.2: float, in \[0, 1\] is needed; the nearest: 1.0"),
         ("rate", "nan", "rate = 'nan': float"),
         ("rate", "1e999", "rate = inf: float"),
-        ("set_size", "5", "set_size = 5: int, >= 1, divides num_patches is needed; the nearest: 4"),
-        ("degree", "4", "degree = 4: int, >= 3, odd is needed; the nearest: 5"),
+        ("set_size", "5", "set_size = 5: int, ≥ 1, divides num_patches is needed; the nearest: 4"),
+        ("degree", "4", "degree = 4: int, ≥ 3, odd is needed; the nearest: 5"),
         ("flag", "flase", "flag = 'flase': bool is needed; the nearest: false"),
         ("device", "gpu", r"device = 'gpu': auto \| cpu \| cuda is needed; the nearest: cpu"),
-        ("sizes", "0", r"sizes = \[0\]: list of int, >= 1 is needed; the nearest: 1"),
+        ("sizes", "0", r"sizes = \[0\]: list of int, ≥ 1 is needed; the nearest: 1"),
         ("sizes", "[]", r"sizes = \[\]: list of int"),
     ],
 )
@@ -92,7 +92,7 @@ def test_overrides_beat_presets_and_presets_beat_defaults(monkeypatch, tmp_path)
     [
         ((["sead=3"],), "no parameter 'sead': .* is there; the nearest: seed"),
         ((["seed"],), "-p seed: name=value is needed"),
-        (({"set_size": 5},), "set_size = 5: int, >= 2, divides num_patches is needed; the nearest: 4"),
+        (({"set_size": 5},), "set_size = 5: int, ≥ 2, divides num_patches is needed; the nearest: 4"),
     ],
 )
 def test_wrong_overrides_are_refused(arguments, message):

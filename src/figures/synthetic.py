@@ -17,7 +17,7 @@ def sample_grid(record: Record) -> Figure:
 
     arrays = record.arrays
     with figure_style():
-        figure, axes = panels(1, 4, figsize=(9, 2.7))
+        figure, axes = panels(1, 4, figsize=(8, 2.4))
         for axis, grid, label, chosen in zip(
             axes, arrays["coefficient"], arrays["label"], arrays["informative_set"], strict=True
         ):
@@ -31,7 +31,7 @@ def sample_grid(record: Record) -> Figure:
 def partitions(record: Record) -> Figure:
     """The three partitions side by side: each colour a set."""
     with figure_style():
-        figure, axes = panels(1, 3, figsize=(9, 3.2))
+        figure, axes = panels(1, 3, figsize=(7.6, 2.9))
         for axis, name in zip(axes, ("blocks", "contiguous", "random"), strict=True):
             membership = record.arrays[f"membership_{name}"]
             # Neighbouring sets get far-apart colours: order the colour map by a stride coprime to their number.
@@ -66,6 +66,7 @@ def _outline(axis: Axes, inside: np.ndarray) -> None:
 
 def _patch_axes(axis: Axes, title: str) -> None:
     axis.set(title=title, xlabel="patch column", ylabel="patch row")
+    axis.label_outer()
     axis.grid(False)
 
 
@@ -74,7 +75,7 @@ def linear_error(record: Record) -> Figure:
     sizes, probs = record.arrays["set_sizes"], record.arrays["distractor_probs"]
     num_patches = record.parameters["grid_side"] ** 2
     with figure_style():
-        figure, axis = panels(figsize=(6.2, 3.8))
+        figure, axis = panels(figsize=(5.8, 3.6))
         edges = np.arange(len(sizes) + 1) - 0.5
         image = axis.pcolormesh(
             edges, _edges(probs), record.arrays["linear_error"], cmap="viridis", vmin=0, vmax=0.5
@@ -144,6 +145,7 @@ def _attention(axis: Axes, attention: np.ndarray, title: str, set_size: int, vma
     axis.set(title=title, xlabel="attended patch j, by set", ylabel="attending patch i, by set")
     axis.set_xticks(ticks - 0.5, ticks)
     axis.set_yticks(ticks - 0.5, ticks)
+    axis.label_outer()
     axis.grid(False)
     return image
 
@@ -153,7 +155,7 @@ def idealized_dynamics(record: Record) -> Figure:
     arrays = record.arrays
     steps = np.arange(arrays["alpha"].shape[1])
     with figure_style():
-        figure, axes = panels(1, 3, figsize=(9.6, 2.9))
+        figure, axes = panels(1, 3, figsize=(8, 2.7))
         _band(axes[0], steps, arrays["alpha"], "alpha", "α = ⟨v, w*⟩")
         for name, label in (("gamma", "γ, inside a set"), ("rho", "ρ, across sets")):
             _band(axes[1], steps, arrays[name], name, label)
@@ -176,15 +178,15 @@ def _band(axis: Axes, x: np.ndarray, runs: np.ndarray, colour: str, label: str, 
 def descent_curves(record: Record) -> Figure:
     """Loss, test accuracy, association and alignment over the iterations; the dashed line is early stopping."""
     arrays, step = record.arrays, record.arrays["step"]
-    panels = {
+    curves = {
         "loss": "training loss (nats)",
         "accuracy": "test accuracy",
         "association": "patch association",
         "alignment": "alignment ⟨v, w*⟩ / |v|",
     }
     with figure_style():
-        figure, axes = panels(2, 2, figsize=(8.4, 5), sharex=True)
-        for axis, (name, label) in zip(axes.flat, panels.items(), strict=True):
+        figure, axes = panels(2, 2, figsize=(7.6, 4.8), sharex=True)
+        for axis, (name, label) in zip(axes.flat, curves.items(), strict=True):
             _band(axis, step, arrays[name], "realistic", label)
             axis.axvline(record.parameters["steps"], color=INK, linestyle="--", linewidth=1)
             axis.set(ylabel=label)
@@ -205,7 +207,7 @@ def attention_snapshots(record: Record) -> Figure:
     step, frames = record.arrays["step"], record.arrays["attention"]
     chosen = [0, int(np.searchsorted(step, record.parameters["steps"])), len(step) - 1]
     with figure_style():
-        figure, axes = panels(1, 3, figsize=(10, 3.3))
+        figure, axes = panels(1, 3, figsize=(8, 2.8))
         for axis, index in zip(axes, chosen, strict=True):
             title = f"iteration {step[index]}"
             image = _attention(
@@ -224,7 +226,7 @@ def beside_idealized(record: Record, idealized: Record) -> Figure:
         "rho": "mean logit across sets, ρ",
     }
     with figure_style():
-        figure, axes = panels(1, 3, figsize=(9.6, 2.9))
+        figure, axes = panels(1, 3, figsize=(8, 2.7))
         for axis, (name, label) in zip(axes, labels.items(), strict=True):
             _band(axis, record.arrays["step"], record.arrays[name], "realistic", "realistic")
             _band(axis, steps, idealized.arrays[name], "idealized", "idealized", linestyle="--")
@@ -242,6 +244,8 @@ def sample_size_sweep(record: Record) -> Figure:
         _band(axis, sizes, record.arrays["sweep_accuracy"], "gamma", "test accuracy", marker="o")
         _band(axis, sizes, record.arrays["sweep_association"], "rho", "peak association", marker="s")
         axis.set(xscale="log", xlabel="training samples N", ylabel="share")
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.minorticks_off()
         axis.legend()
     return figure
 
@@ -250,7 +254,7 @@ def set_mass(record: Record) -> Figure:
     """Each row's attention on its own set over the iterations (first repetition), rows ordered by set."""
     mass, step = record.arrays["set_mass"][0], record.arrays["step"]
     with figure_style():
-        figure, axes = panels(1, 2, figsize=(9, 3.2))
+        figure, axes = panels(1, 2, figsize=(7.6, 2.9))
         image = axes[0].imshow(
             mass.T, aspect="auto", vmin=0, vmax=1, extent=(step[0], step[-1], mass.shape[1], 0)
         )
@@ -284,5 +288,7 @@ def transfer_curves(record: Record) -> Figure:
             axis.plot(sizes, runs.mean(0), line, color=PALETTE[colour], label=label, markersize=5)
             axis.fill_between(sizes, runs.min(0), runs.max(0), color=PALETTE[colour], alpha=0.2, linewidth=0)
         axis.set(xscale="log", xlabel="downstream samples N", ylabel="test accuracy")
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.minorticks_off()
         axis.legend(fontsize=8, loc="lower right")
     return figure

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +24,10 @@ from src.sources import commit, digest, imported_files
 
 @dataclass(frozen=True)
 class Measured:
-    """What a recipe returns: metrics name -> one value for each repetition; arrays name -> array."""
+    """What a recipe returns: metrics name -> one value for each repetition; arrays name -> array, tensor or list."""
 
     metrics: dict[str, list[float]]
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)
 
 
 REGISTRY: dict[str, "Recipe"] = {}

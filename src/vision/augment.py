@@ -73,12 +73,12 @@ class Augmentation:
 
         Returns
         -------
-        offset (\\*shape, 2) : pixels down and right, from -crop_padding to crop_padding.
-        flip (\\*shape) : bool.
-        window (\\*shape, 4) : top, left, height and width of the rectangle, as shares of the image's sides.
-        policy (\\*shape) : seed of the policy's own draw.
-        share, cut, center (\\*shape; \\*shape; \\*shape, 2) : the image's own share, CutMix or mixup, and the
-            middle of the box as shares of the sides.
+        One tensor a name, `shape` and, where said, one more axis:
+        policy : seed of the policy's own draw.
+        offset (2) : pixels down and right, from -crop_padding to crop_padding.
+        flip : bool.
+        window (4) : top, left, height and width of the rectangle, as shares of the image's sides.
+        share, cut, center (2) : the image's own share, CutMix or mixup, middle of the box as shares of the sides.
         """
         draws = {}
         if self.policy is not None:
@@ -95,7 +95,8 @@ class Augmentation:
             either = bool(self.mixup and self.cutmix)
             cut = torch.rand(shape, generator=generator) < (0.5 if either else float(self.cutmix > 0))
             seed = int(torch.randint(2**62, (), generator=generator))
-            share = np.random.default_rng(seed).beta(*2 * [torch.where(cut, self.cutmix, self.mixup).numpy()])
+            parameter = torch.where(cut, self.cutmix, self.mixup).numpy()
+            share = np.random.default_rng(seed).beta(parameter, parameter)  # torch's takes no generator
             draws |= {"share": torch.from_numpy(share).float(), "cut": cut}
             draws["center"] = torch.rand((*shape, 2), generator=generator)
         return draws

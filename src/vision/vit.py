@@ -106,8 +106,11 @@ class VisionTransformer(nn.Module):
     Choices that the paper leaves open. The encodings `pos_embed` are shared by all layers; each layer has its
     own query and key projections of them, after the LayerNorm that the layer also applies to the tokens. The
     CLS token has an encoding of its own (row 0) and takes part in positional attention like any patch. There
-    is no dropout, so that training and evaluation compute the same. Weights, encodings and CLS start from a
-    normal distribution of standard deviation 0.02 (truncated at +-2), biases at zero.
+    is no dropout, so that training and evaluation compute the same. Encodings and CLS start from a normal
+    distribution of standard deviation 0.02 (truncated at +-2); matrices, the patch projection among them, from
+    Glorot and Bengio's uniform one, as in the first ViT; biases at zero. Matrices of standard deviation 0.02,
+    usual at widths from 192, are too small for narrow models: with content attention of width 96 on 10,000
+    images of CIFAR-10 the validation accuracy after 4 epochs was 0.39 with them and 0.44 with these.
 
     References
     ----------
@@ -156,8 +159,10 @@ class VisionTransformer(nn.Module):
 
     def _initialize(self, generator: torch.Generator | None) -> None:
         for name, parameter in self.named_parameters():
-            if parameter.ndim > 1:
+            if name in ("pos_embed", "cls_token"):
                 nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+            elif parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter.flatten(1), generator=generator)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 

@@ -241,9 +241,11 @@ class TestInitialization:
     def test_distribution(self):
         for name, value in timm_model("vit_tiny_patch16_224", generator=seeded()).named_parameters():
             if value.ndim > 1:
-                assert value.std().item() == pytest.approx(
-                    0.02, rel=0.15 if value.numel() < 1000 else 0.05
-                ), name
+                fans = sum(value.flatten(1).shape)
+                std = 0.02 if name in ("pos_embed", "cls_token") else (2 / fans) ** 0.5
+                assert value.std().item() == pytest.approx(std, rel=0.15 if value.numel() < 1000 else 0.05), (
+                    name
+                )
             else:
                 assert (value == (0 if name.endswith("bias") else 1)).all(), name
 

@@ -1,0 +1,95 @@
+"""What makes a chapter stale, and what is published of it."""
+
+import json
+
+import pytest
+
+from src import chapters, parameters, sources
+
+
+@pytest.fixture
+def editable(monkeypatch, tmp_path):
+    """A copy of the repository's text in which files can be changed."""
+    import shutil
+
+    from src import records
+
+    for name in ("src", "book", "results"):
+        shutil.copytree(sources.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("requirements.txt", "requirements.lock"):
+        shutil.copy(sources.ROOT / name, tmp_path)
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    monkeypatch.setattr(parameters, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    return tmp_path
+
+
+THEORY = {"01_dataset", "02_theory", "03_synthetic_training", "04_transfer"}
+IMAGES = {"05_cifar"}
+
+
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("src/synthetic/realistic.py", THEORY),
+        ("src/vision/vit.py", IMAGES),
+        ("src/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
+        ("src/structure.py", THEORY),
+        ("src/chapters.py", set()),
+        ("book/intro.md", set()),
+        ("requirements.txt", THEORY | IMAGES | {"claims"}),
+        ("requirements.lock", THEORY | IMAGES | {"claims"}),
+        ("src/claims.py", THEORY | IMAGES | {"claims"}),
+    ],
+)
+def test_an_edit_makes_stale_what_depends_on_it_and_only_that(editable, file, stale):
+    before = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
+    path = editable / file
+    path.write_text(path.read_text() + "\n# edited\n")
+    after = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
+    assert {chapter for chapter in before if before[chapter] != after[chapter]} == stale
+
+
+def test_an_edit_of_a_chapter_makes_it_stale_but_its_outputs_do_not_count(editable):
+    file = editable / "book" / "01_dataset.ipynb"
+    before = chapters.chapter_digest("01_dataset")
+    notebook = json.loads(file.read_text())
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], 99
+    file.write_text(json.dumps(notebook))
+    assert chapters.chapter_digest("01_dataset") == before
+    notebook["cells"][0]["source"] = "# Another title"
+    file.write_text(json.dumps(notebook))
+    assert chapters.chapter_digest("01_dataset") != before
+
+
+def test_a_new_record_makes_the_claims_page_stale_and_its_chapter(editable):
+    before = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
+    folder = editable / "results" / "transfer" / "new"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text("{}")
+    after = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
+    assert {chapter for chapter in before if before[chapter] != after[chapter]} == {"claims"}
+
+
+def test_what_is_written_back_has_outputs_but_no_bookkeeping(tmp_path):
+    cell = {
+        "cell_type": "code",
+        "source": "1",
+        "execution_count": 1,
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": "1"}],
+        "metadata": {"papermill": {"duration": 1}, "execution": {}, "tags": ["parameters"]},
+    }
+    executed = {
+        "cells": [cell],
+        "metadata": {"papermill": {}, "kernelspec": {}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    (tmp_path / "in.ipynb").write_text(json.dumps(executed))
+    chapters.write_back(tmp_path / "in.ipynb", tmp_path / "out.ipynb")
+    written = json.loads((tmp_path / "out.ipynb").read_text())
+    assert written["metadata"] == {"kernelspec": {}}
+    assert written["cells"][0]["metadata"] == {"tags": ["parameters"]}
+    assert written["cells"][0]["outputs"] == cell["outputs"]
