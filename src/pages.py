@@ -26,12 +26,12 @@ def quote(values: list[float], digits: int = 3) -> str:
     return f"{fmean(values):.{digits}f}{spread}"
 
 
-def verdict_box(record: Record) -> Html:
-    """The end of a chapter: the verdict on the claim of a live run, and each check with what was measured."""
-    verdict = judge(record.claim, [record])
+def verdict_box(record: Record, claim: str | None = None) -> Html:
+    """The end of a chapter: the verdict of a live run on its claim, or on another that it shows, check by check."""
+    verdict = judge(claim or record.claim, [record], record.scale)
     items = "".join(f"<li>{line}</li>" for line in _check_lines(verdict))
     return Html(
-        f'<div class="verdict verdict-{_style(verdict)}"><p><strong>{escape(record.claim)}: {verdict.word}</strong>'
+        f'<div class="verdict verdict-{_style(verdict)}"><p><strong>{verdict.claim.key}: {verdict.word}</strong>'
         f" ({verdict.scale} scale)</p><p>{escape(verdict.claim.words)}</p><ul>{items}</ul></div>"
     )
 
@@ -98,3 +98,8 @@ def _claim_row(verdict: Verdict) -> str:
         "shown in": f'<a href="{claim.chapter}.html">{claim.chapter}</a>',
     }
     return "<tr>" + "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in cells.items()) + "</tr>"
+
+
+def _origin(record: Record) -> str:
+    data = f"{record.parameters['dataset']}, " if "dataset" in record.parameters else ""
+    return f"{data}{record.device}, {record.started[:10]}, commit {record.commit}"

@@ -95,3 +95,11 @@ def test_the_footer_says_where_numbers_come_from_and_leaves_the_record_where_ask
     monkeypatch.setenv(pages.OUT_VARIABLE, str(tmp_path))
     pages.footer(record(GOOD))
     assert Record.load(tmp_path / "records" / "realistic").metrics == GOOD
+
+
+def test_a_record_can_show_another_claim_where_it_holds_its_metrics():
+    measured = {check.metric: [check.bound] for check in CLAIMS["pe-locality"].checks}
+    shown = record(measured, claim="positional-cifar10")
+    assert judge("pe-locality", [shown]).word == "reproduced"
+    assert judge("permuted", [shown]).word == "not run at this scale"
+    assert "pe-locality: reproduced" in pages.verdict_box(shown, "pe-locality")
