@@ -1,6 +1,7 @@
 """The command line: python -m src list | run | record | book | check."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -14,10 +15,15 @@ def main(arguments: list[str] | None = None) -> int:
     from src.chapters import ChapterError
 
     try:
-        return options.command(options) or 0
+        code = options.command(options) or 0
+        sys.stdout.flush()
+        return code
     except ChapterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if error.refused else 1
+    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
@@ -93,16 +99,16 @@ def record_claim(options: argparse.Namespace) -> None:
     folder = options.out / claim.key / _slug(options.preset, options)
     if folder.exists():
         raise FileExistsError(f"{folder} holds a record already; choose another --out, or remove it first")
-    _check_writable(options.out)
     from src.recipes import REGISTRY, synthetic, vision  # noqa: F401  (importing the halves registers their recipes)
     from src.synthetic.realistic import DivergenceError
 
     try:
-        record = REGISTRY[claim.key](values, claim.key)
+        with records.new_folder(folder) as part:
+            record = REGISTRY[claim.key](values, claim.key)
+            record.write(part)
     except DivergenceError as error:
         kept = records.save_arrays(folder.with_name(f"{folder.name}-diverged.npz"), vars(error.trajectory))
         raise ArithmeticError(f"{error}; the trajectory up to there is in {kept}") from error
-    record.save(folder)
     print(folder)
     for metric in record.metrics:
         print(f"  {metric} {record.text(metric, 4)}")
@@ -135,13 +141,6 @@ def _slug(start: str, options: argparse.Namespace) -> str:
     preset = [options.preset] if options.preset not in (parameters.LAPTOP, start) else []
     parts = [start, *preset, *options.parameter]
     return "-".join(part.replace("/", "_").replace(" ", "") for part in parts)
-
-
-def _check_writable(folder: Path) -> None:
-    """Raise OSError now rather than after the run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / ".write-test").touch()
-    (folder / ".write-test").unlink()
 
 
 def _one_line(error: Exception) -> str:

@@ -67,8 +67,8 @@ def footer(*records: Record) -> Html:
     return Html(f'<dl class="run-footer">{lines}</dl>')
 
 
-def claims_table(records: list[Record]) -> Html:
-    """The claims page: one row a claim and scale, from the committed records; what is missing is shown as missing."""
+def claims_table(records: list[Record], chapter: str | None = None) -> Html:
+    """One row a claim and scale, of all claims or a chapter's; what is missing is shown as missing."""
     columns = ("claim", "the paper", "scale", "ours", "device and date", "tolerance", "verdict", "shown in")
     head = "".join(f"<th>{column}</th>" for column in columns)
     rows = "".join(

@@ -6,7 +6,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -69,14 +69,18 @@ class Record:
 
     def save(self, path: str | Path) -> Path:
         """Write the folder `path`, whole or not at all; FileExistsError where there is one already."""
+        with new_folder(path) as folder:
+            self.write(folder)
+        return Path(path)
+
+    def write(self, folder: Path) -> None:
+        """Write record.json and arrays.npz into a folder that is there."""
         import numpy as np
 
         content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "arrays"}
-        with new_folder(path) as folder:
-            (folder / "record.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-            if self.arrays:
-                np.savez_compressed(folder / "arrays.npz", **self.arrays)
-        return Path(path)
+        (folder / "record.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        if self.arrays:
+            np.savez_compressed(folder / "arrays.npz", **self.arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Record":
@@ -104,10 +108,14 @@ def load_records(folder: str | Path = RESULTS) -> list[Record]:
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """Fill a temporary neighbour that becomes `path` at the end, and disappears where the block fails."""
-    path = Path(path)
+    """Fill a temporary neighbour that becomes `path` at the end; where the block fails, leave no trace.
+
+    OSError before the block runs where nothing can be written there.
+    """
+    path = Path(path).absolute()
     if path.exists():
         raise FileExistsError(f"{path} exists already; choose another folder, or remove it first")
+    made = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
@@ -116,6 +124,9 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         os.rename(folder, path)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another run may have moved in
+            for parent in made:
+                parent.rmdir()
         raise
 
 

@@ -103,7 +103,7 @@ def test_more_bad_input(arguments, text, capsys, tmp_path, monkeypatch):
     assert main([*arguments, "--out", "out"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and re.search(text, error), error
-    assert not list(tmp_path.rglob("record.json")) and not list(tmp_path.rglob("*.ipynb"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_usage_errors_exit_2(capsys):
@@ -203,6 +203,12 @@ def test_plain_papermill_works_from_any_folder_and_refuses_a_wrong_name(tmp_path
     )
     assert done.returncode != 0
     assert "no parameter 'sed'" in done.stderr and "the nearest: seed" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    piped = f"{sys.executable} -m src list | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", piped], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "01_dataset\n", "")
 
 
 def test_list_is_quick():

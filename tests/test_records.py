@@ -50,7 +50,7 @@ def test_nothing_is_overwritten(record, tmp_path):
 
 
 def test_a_failing_write_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError, match="half-way"), new_folder(tmp_path / "out") as folder:
+    with pytest.raises(RuntimeError, match="half-way"), new_folder(tmp_path / "deep" / "out") as folder:
         (folder / "part").write_text("half")
         raise RuntimeError("half-way")
     assert list(tmp_path.iterdir()) == []

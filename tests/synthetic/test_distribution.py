@@ -119,3 +119,13 @@ def test_wrong_input_is_one_clear_line(change, text):
 def test_an_empty_sample_is_refused(distribution):
     with pytest.raises(ValueError, match="n = 0: at least 1 sample is needed"):
         distribution.sample(0)
+
+
+def test_a_set_short_of_full_does_not_count(distribution):
+    coefficient = torch.zeros(3, D, dtype=torch.float64)
+    first, second = distribution.partition.sets[:2]
+    coefficient[0, first[:3]] = 1  # three of four
+    coefficient[1, first] = 1
+    coefficient[2, first], coefficient[2, second] = 1, -1  # full sets that cancel
+    patches = coefficient[:, :, None] * distribution.feature
+    assert distribution.labelling_function(patches).tolist() == [0, 1, 0]
