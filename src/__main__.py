@@ -82,6 +82,9 @@ def list_chapters(options: argparse.Namespace) -> None:
         if claims:
             print(f"  claims: {', '.join(claims)}")
     print(f"presets: {', '.join(parameters.presets())}")
+    for preset in parameters.presets():
+        for section, values in parameters.preset_sections(preset).items():
+            print(f"  {preset}, {section}: {', '.join(f'{name}={value}' for name, value in values.items())}")
 
 
 def run_chapter(options: argparse.Namespace) -> None:
@@ -121,19 +124,22 @@ def build_book(options: argparse.Namespace) -> None:
     print(f"book: {html / 'index.html'}")
 
 
-def check_machine(options: argparse.Namespace) -> int:
+def check_machine(options: argparse.Namespace) -> None:
     import shutil
 
     import torch
 
-    rows = dict(records.versions())
-    rows["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU only"
-    rows["threads"] = str(torch.get_num_threads())
-    rows["free disk"] = f"{shutil.disk_usage(records.ROOT).free / 2**30:.0f} GiB"
-    rows["chapters"] = str(len(parameters.chapters()))
+    data = Path(os.environ.get("SPATIAL_DATA", "data"))
+    found = sorted(path.name for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
+    rows = {
+        **records.versions(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU only",
+        "threads": torch.get_num_threads(),
+        "data": f"{data}: {', '.join(found) or 'nothing there; the chapters run on digits'}",
+        "free disk": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.0f} GiB",
+    }
     for name, text in rows.items():
         print(f"{name:<14} {text}")
-    return 0
 
 
 def _slug(start: str, options: argparse.Namespace) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from src.claims import CLAIMS, NOT_RUN, Verdict, judge
+from src.parameters import chapters
 from src.records import Record
 
 # The command line names here the folder in which a chapter leaves its records; unset, a chapter leaves none.
@@ -95,7 +96,7 @@ def _claim_row(verdict: Verdict) -> str:
         "device and date": "<br>".join(map(escape, made)) or "—",
         "tolerance": "<br>".join(escape(str(check)) for check in claim.checks),
         "verdict": f'<span class="verdict verdict-{_style(verdict)}">{verdict.word}</span>',
-        "shown in": f'<a href="{claim.chapter}.html">{claim.chapter}</a>',
+        "shown in": _link(claim.chapter),
     }
     return "<tr>" + "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in cells.items()) + "</tr>"
 
@@ -103,3 +104,8 @@ def _claim_row(verdict: Verdict) -> str:
 def _origin(record: Record) -> str:
     data = f"{record.parameters['dataset']}, " if "dataset" in record.parameters else ""
     return f"{data}{record.device}, {record.started[:10]}, commit {record.commit}"
+
+
+def _link(chapter: str) -> str:
+    """A link to the chapter's page, or its bare name where it has not been written."""
+    return f'<a href="{chapter}.html">{chapter}</a>' if chapter in chapters() else f"{chapter} (no page yet)"

@@ -178,11 +178,16 @@ def presets() -> list[str]:
 
 def preset_values(preset: str, chapter: str, claim: str | None = None) -> dict[str, object]:
     """What a preset changes for a chapter, and then for one claim of it."""
+    sections = preset_sections(preset)
+    return {**(sections.get(chapter) or {}), **(sections.get(claim) or {})}
+
+
+def preset_sections(preset: str) -> dict[str, dict[str, object]]:
+    """All that a preset changes: chapter or claim -> values."""
     import yaml
 
     file = PRESETS / f"{one_of('preset', preset, presets())}.yaml"
-    sections = yaml.safe_load(file.read_text()) or {} if file.is_file() else {}
-    return {**(sections.get(chapter) or {}), **(sections.get(claim) or {})}
+    return (yaml.safe_load(file.read_text()) or {}) if file.is_file() else {}
 
 
 def resolve(

@@ -49,6 +49,10 @@ class Recipe:
         device = pick_device(chosen["device"])
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
+        source = {
+            "commit": commit(),
+            "source_digest": digest(imported_files(f"import {self.measure.__module__}")),
+        }
         started, clock = datetime.now(UTC), time.perf_counter()
         measured = self.measure(**{**chosen, "device": device})
         return Record(
@@ -60,8 +64,7 @@ class Recipe:
             metrics={name: [float(value) for value in values] for name, values in measured.metrics.items()},
             device=device_name(device),
             versions=versions(),
-            commit=commit(),
-            source_digest=digest(imported_files(f"import {self.measure.__module__}")),
+            **source,
             started=started.isoformat(timespec="seconds"),
             wall_seconds=round(time.perf_counter() - clock, 2),
             peak_memory_bytes=peak_memory(device),
