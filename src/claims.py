@@ -29,10 +29,12 @@ class Check:
         tested = [fmean(values)] if self.over == "mean" else values
         return all(value >= self.bound if self.relation == ">=" else value <= self.bound for value in tested)
 
+    @property
+    def sign(self) -> str:
+        return {">=": "≥", "<=": "≤"}[self.relation]
+
     def __str__(self) -> str:
-        return (
-            f"{self.over} {self.metric} {self.relation.replace('>=', '≥').replace('<=', '≤')} {self.bound:g}"
-        )
+        return f"{self.over} {self.metric} {self.sign} {self.bound:g}"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ ON_IMAGES = (
 )
 EIGHTH = "the paper's bound, 1/8"
 PLATEAU = "the theorem's conclusion, up to the 1 % that a finite run may miss"
-SIMILAR = "3.0 points is the gap that the paper itself reports on ImageNet"
+SIMILAR = "content minus positional; 3.0 points is the gap that the paper itself reports on ImageNet"
 LOCAL = "0.25 is far outside the chance level, 0 ± 0.05 over random encodings of this many patches"
 
 CLAIMS = {

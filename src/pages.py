@@ -70,32 +70,28 @@ def footer(*records: Record) -> Html:
 
 def claims_table(records: list[Record], chapter: str | None = None) -> Html:
     """One row a claim and scale, of all claims or a chapter's; what is missing is shown as missing."""
-    columns = ("claim", "the paper", "scale", "ours", "device and date", "tolerance", "verdict", "shown in")
+    columns = ("claim", "the paper", "scale", "ours, and the tolerance", "verdict", "made with", "shown in")
     head = "".join(f"<th>{column}</th>" for column in columns)
-    rows = "".join(
-        _claim_row(judge(key, records, scale)) for key, claim in CLAIMS.items() for scale in claim.scales
-    )
+    claims = [claim for claim in CLAIMS.values() if chapter in (None, claim.chapter)]
+    rows = "".join(_claim_row(judge(claim.key, records, scale)) for claim in claims for scale in claim.scales)
     return Html(f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
 
 
 def _claim_row(verdict: Verdict) -> str:
     claim = verdict.claim
-    lines = [
-        f"{check.metric} {quote(verdict.values[check.metric])} (n = {len(verdict.values[check.metric])})"
-        for check in claim.checks
-        if verdict.values
+    measured = [
+        f"{check.metric} {quote(verdict.values[check.metric])} (n = {len(verdict.values[check.metric])});"
+        f" {check.over} {check.sign} {check.bound:g} {'✓' if passed else '✗'}"
+        for check, passed in zip(claim.checks, verdict.passed, strict=bool(verdict.passed))
     ]
-    made = sorted(
-        {f"{record.device}, {record.started[:10]}, commit {record.commit}" for record in verdict.records}
-    )
+    wanted = [f"— ({check})" for check in claim.checks]
     cells = {
         "claim": f"<strong>{claim.key}</strong><br>{escape(claim.words)} <small>[{claim.known}]</small>",
         "the paper": escape(claim.paper_value),
         "scale": verdict.scale,
-        "ours": "<br>".join(map(escape, lines)) or "—",
-        "device and date": "<br>".join(map(escape, made)) or "—",
-        "tolerance": "<br>".join(escape(str(check)) for check in claim.checks),
+        "ours, and the tolerance": "<br>".join(map(escape, measured or wanted)),
         "verdict": f'<span class="verdict verdict-{_style(verdict)}">{verdict.word}</span>',
+        "made with": "<br>".join(sorted({escape(_origin(record)) for record in verdict.records})) or "—",
         "shown in": _link(claim.chapter),
     }
     return "<tr>" + "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in cells.items()) + "</tr>"

@@ -74,8 +74,22 @@ def test_the_table_has_a_row_for_every_claim_and_shows_what_is_missing():
     table = pages.claims_table([record(GOOD)])
     for key in CLAIMS:
         assert f"<strong>{key}</strong>" in table
-    assert "accuracy_end 0.975 ± 0.007 (n = 2)" in table
+    assert "accuracy_end 0.975 ± 0.007 (n = 2); every ≥ 0.96 ✓" in table
     assert table.count("not run at this scale") == sum(len(claim.scales) for claim in CLAIMS.values()) - 1
+
+
+def test_a_chapters_table_has_its_claims_only_and_links_only_pages_that_are_there():
+    table = pages.claims_table([], chapter="05_cifar")
+    assert "<strong>permuted</strong>" in table and "<strong>realistic</strong>" not in table
+    assert 'href="05_cifar.html"' in table
+    assert "no page yet" not in table or not set(chapters()) >= {"06_svhn", "07_imagenet"}
+
+
+def test_the_table_names_the_data_of_a_record():
+    shown = record({"accuracy_positional": [0.6], "accuracy_gap": [0.01]}, claim="positional-cifar10")
+    assert "cifar10, cpu, 2026-01-01" in pages.claims_table(
+        [replace(shown, parameters={"seed": 0, "dataset": "cifar10"})]
+    )
 
 
 def test_a_verdict_box_says_what_was_measured():
