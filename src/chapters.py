@@ -116,7 +116,8 @@ def _execute(chapter: str, values: Mapping[str, object], folder: Path, report: C
             )
         except PapermillExecutionError as error:
             refused = error.ename in ("ParameterError", "ValueError", "FileNotFoundError", "PermissionError")
-            raise ChapterError(f"{chapter}: {error.ename}: {error.evalue}", refused) from error
+            reason = error.evalue.strip().split("\n")[0]
+            raise ChapterError(f"{chapter}: {error.ename}: {reason}", refused) from error
 
 
 @contextmanager
