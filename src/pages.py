@@ -68,6 +68,19 @@ def footer(*records: Record) -> Html:
     return Html(f'<dl class="run-footer">{lines}</dl>')
 
 
+def origin(record: Record) -> Html:
+    """Which record the figures that follow are drawn from: claim, scale, setting, repetitions, device, date."""
+    names = ("train_limit", "image_size", "patch_size", "embed_dim", "depth", "epochs")
+    setting = ", ".join(f"{name} {record.parameters[name]}" for name in names if name in record.parameters)
+    text = f"{record.claim}, {record.scale} scale, n = {record.parameters['num_seeds']}: {_origin(record)}"
+    return Html(f'<p class="origin"><strong>Record</strong> {escape(text)} ({escape(setting)})</p>')
+
+
+def missing(text: str) -> Html:
+    """A box in the place of something that was not run."""
+    return Html(f'<div class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
+
+
 def claims_table(records: list[Record], chapter: str | None = None) -> Html:
     """One row a claim and scale, of all claims or a chapter's; what is missing is shown as missing."""
     columns = ("claim", "the paper", "scale", "ours, and the tolerance", "verdict", "made with", "shown in")

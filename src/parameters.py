@@ -25,7 +25,7 @@ BOOK = ROOT / "book"
 PRESETS = BOOK / "presets"
 LAPTOP = "laptop"
 # What may differ between two runs of the same scale: the draw, the number of draws, and where it runs.
-SCALE_FREE = {"seed", "num_seeds", "device", "data_folder", "download"}
+SCALE_FREE = {"seed", "num_seeds", "device", "data_folder", "download", "checkpoint_folder"}
 
 
 class ParameterError(ValueError):

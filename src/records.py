@@ -5,9 +5,9 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean, stdev
@@ -104,6 +104,29 @@ class Record:
 def load_records(folder: str | Path = RESULTS) -> list[Record]:
     """Every record below `folder`, in the order of their paths."""
     return [Record.load(file.parent) for file in sorted(Path(folder).rglob("record.json"))]
+
+
+def pooled(records: Sequence[Record]) -> Record:
+    """Records that differ in nothing but their seed, as one: all repetitions' metrics and curves, the first's rest.
+
+    Arrays named `…_by_epoch…` are over (models, repetitions, epochs); of the others the first record's are kept.
+    """
+    import numpy as np
+
+    first = records[0]
+    metrics = {name: [value for each in records for value in each.metrics[name]] for name in first.metrics}
+    curves = {
+        name: np.concatenate([each.arrays[name] for each in records], axis=1)
+        for name in first.arrays
+        if "_by_epoch" in name
+    }
+    return replace(
+        first,
+        parameters=first.parameters | {"num_seeds": sum(each.parameters["num_seeds"] for each in records)},
+        metrics=metrics,
+        arrays=first.arrays | curves,
+        wall_seconds=sum(each.wall_seconds for each in records),
+    )
 
 
 @contextmanager
