@@ -216,3 +216,17 @@ def test_list_is_quick():
     clock = time.perf_counter()
     assert spatial("list").returncode == 0
     assert time.perf_counter() - clock < 5
+
+
+def test_a_record_of_two_processes_is_that_of_one_and_written_once(tmp_path):
+    settings = {"train_limit": 64, "epochs": 1, "num_seeds": 1, "embed_dim": 12, "depth": 1, "device": "cpu"}
+    arguments = ["record", "positional-imagenet", *(f"-p{name}={value}" for name, value in settings.items())]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for launcher, folder in (([], "one"), (torchrun, "two")):
+        command = [sys.executable, *launcher, "-m", "src", *arguments, "--out", tmp_path / folder]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    one, two = (load_records(tmp_path / folder) for folder in ("one", "two"))
+    assert len(one) == len(two) == 1
+    for name, values in one[0].metrics.items():
+        assert two[0].metrics[name] == pytest.approx(values, abs=1e-3), name
