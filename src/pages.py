@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 from statistics import fmean, stdev
 
-from src.claims import CLAIMS, NOT_RUN, Verdict, judge
-from src.parameters import chapters
+from src.claims import CLAIMS, NOT_RUN, SCALES, Claim, Verdict, judge
+from src.parameters import notebook
 from src.records import Record
 
 # The command line names here the folder in which a chapter leaves its records; unset, a chapter leaves none.
@@ -31,9 +31,13 @@ def verdict_box(record: Record, claim: str | None = None) -> Html:
     """The end of a chapter: the verdict of a live run on its claim, or on another that it shows, check by check."""
     verdict = judge(claim or record.claim, [record], record.scale)
     items = "".join(f"<li>{line}</li>" for line in _check_lines(verdict))
+    seen = [f"{verdict.scale} scale"]
+    if "dataset" in record.parameters:
+        seen.append(f"on {record.parameters['dataset']}")
+    title = f"<strong>{verdict.claim.key}: {verdict.word}</strong> ({', '.join(seen)})"
     return Html(
-        f'<div class="verdict verdict-{_style(verdict)}"><p><strong>{verdict.claim.key}: {verdict.word}</strong>'
-        f" ({verdict.scale} scale)</p><p>{escape(verdict.claim.words)}</p><ul>{items}</ul></div>"
+        f'<div id="verdict-{verdict.claim.key}" class="verdict verdict-{_style(verdict)}"><p>{title}</p>'
+        f"<p>{escape(verdict.claim.words)}</p><ul>{items}</ul></div>"
     )
 
 
@@ -81,31 +85,58 @@ def missing(text: str) -> Html:
     return Html(f'<div class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
 
 
+def claims_overview(records: list[Record]) -> Html:
+    """All claims at a glance: one row a claim, one verdict a scale."""
+    head = "".join(f"<th>{column}</th>" for column in ("claim", *(f"{scale} scale" for scale in SCALES)))
+    rows = "".join(
+        f'<tr><td><a href="#record-{claim.key}">{claim.key}</a></td>'
+        + "".join(f"<td>{_badge(claim, records, scale)}</td>" for scale in SCALES)
+        + "</tr>"
+        for claim in CLAIMS.values()
+    )
+    return Html(f'<table class="overview"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+
+
+def _badge(claim: Claim, records: list[Record], scale: str) -> str:
+    """The verdict at one scale; nothing where the claim has no such scale."""
+    if scale not in claim.scales:
+        return '<span class="no-scale">—</span>'
+    verdict = judge(claim.key, records, scale)
+    return f'<span class="verdict verdict-{_style(verdict)}">{verdict.word}</span>'
+
+
 def claims_table(records: list[Record], chapter: str | None = None) -> Html:
-    """One row a claim and scale, of all claims or a chapter's; what is missing is shown as missing."""
-    columns = ("claim", "the paper", "scale", "ours, and the tolerance", "verdict", "made with", "shown in")
-    head = "".join(f"<th>{column}</th>" for column in columns)
+    """The claims, all or a chapter's, each with one row a scale; what is missing is shown as missing."""
     claims = [claim for claim in CLAIMS.values() if chapter in (None, claim.chapter)]
-    rows = "".join(_claim_row(judge(claim.key, records, scale)) for claim in claims for scale in claim.scales)
-    return Html(f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+    bodies = "".join(
+        f'<tbody id="record-{claim.key}">{_claim_head(claim)}'
+        + "".join(_scale_row(judge(claim.key, records, scale)) for scale in claim.scales)
+        + "</tbody>"
+        for claim in claims
+    )
+    return Html(f'<table class="claims">{bodies}</table>')
 
 
-def _claim_row(verdict: Verdict) -> str:
-    claim = verdict.claim
+def _claim_head(claim: Claim) -> str:
+    return (
+        f'<tr class="claim"><th colspan="4"><strong>{claim.key}</strong> {escape(claim.words)}'
+        f" <small>[{claim.known}] The paper: {escape(claim.paper_value)}."
+        f" Shown in {_link(claim)}.</small></th></tr>"
+    )
+
+
+def _scale_row(verdict: Verdict) -> str:
     measured = [
         f"{check.metric} {quote(verdict.values[check.metric])} (n = {len(verdict.values[check.metric])});"
         f" {check.over} {check.sign} {check.bound:g} {'✓' if passed else '✗'}"
-        for check, passed in zip(claim.checks, verdict.passed, strict=bool(verdict.passed))
+        for check, passed in zip(verdict.claim.checks, verdict.passed, strict=bool(verdict.passed))
     ]
-    wanted = [f"— ({check})" for check in claim.checks]
+    wanted = [f"— ({check})" for check in verdict.claim.checks]
     cells = {
-        "claim": f"<strong>{claim.key}</strong><br>{escape(claim.words)} <small>[{claim.known}]</small>",
-        "the paper": escape(claim.paper_value),
         "scale": verdict.scale,
-        "ours, and the tolerance": "<br>".join(map(escape, measured or wanted)),
         "verdict": f'<span class="verdict verdict-{_style(verdict)}">{verdict.word}</span>',
+        "ours; tolerance": "<br>".join(map(escape, measured or wanted)),
         "made with": "<br>".join(sorted({escape(_origin(record)) for record in verdict.records})) or "—",
-        "shown in": _link(claim.chapter),
     }
     return "<tr>" + "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in cells.items()) + "</tr>"
 
@@ -115,6 +146,7 @@ def _origin(record: Record) -> str:
     return f"{data}{record.device}, {record.started[:10]}, commit {record.commit}"
 
 
-def _link(chapter: str) -> str:
-    """A link to the chapter's page, or its bare name where it has not been written."""
-    return f'<a href="{chapter}.html">{chapter}</a>' if chapter in chapters() else f"{chapter} (no page yet)"
+def _link(claim: Claim) -> str:
+    """A link to the chapter's table of records where it has one, else to its verdict."""
+    place = "record" if "claims_table(" in notebook(claim.chapter).read_text() else "verdict"
+    return f'<a href="{claim.chapter}.html#{place}-{claim.key}">{claim.chapter}</a>'

@@ -63,7 +63,8 @@ def test_records_that_differ_in_their_seed_are_pooled_and_the_largest_group_spea
 def test_the_strongest_evidence_is_the_largest_scale_that_was_run_as_one_record():
     small = [record(GOOD, claim="positional-svhn", parameters={"seed": 0, "num_seeds": 2}) for _ in range(2)]
     small = [
-        replace(each, metrics={"accuracy_positional": [0.5, 0.6], "accuracy_gap": [0, 0]}) for each in small
+        replace(each, metrics={"accuracy_positional": [0.5, 0.6], "accuracy_gap": [0.0, 0.0]})
+        for each in small
     ]
     one = strongest("positional-svhn", small)
     assert one.metrics["accuracy_positional"] == [0.5, 0.6, 0.5, 0.6] and one.parameters["num_seeds"] == 4
@@ -101,8 +102,17 @@ def test_the_table_has_a_row_for_every_claim_and_shows_what_is_missing():
 def test_a_chapters_table_has_its_claims_only_and_links_only_pages_that_are_there():
     table = pages.claims_table([], chapter="05_cifar")
     assert "<strong>permuted</strong>" in table and "<strong>realistic</strong>" not in table
-    assert 'href="05_cifar.html"' in table
-    assert "no page yet" not in table
+    assert 'id="record-permuted"' in table and 'href="05_cifar.html#record-permuted"' in table
+    assert 'href="03_synthetic_training.html#verdict-realistic"' in pages.claims_table([])
+    assert 'id="verdict-realistic"' in pages.verdict_box(record(GOOD))
+
+
+def test_the_overview_has_one_verdict_a_claim_and_scale():
+    overview = pages.claims_overview([record(GOOD)])
+    rows = {key: overview.split(f"#record-{key}")[1].split("</tr>")[0] for key in CLAIMS}
+    assert "reproduced" in rows["realistic"] and "not run at this scale" in rows["transfer"]
+    for key, row in rows.items():
+        assert row.count("<td>") == 2 and row.count("—") == 2 - len(CLAIMS[key].scales)
 
 
 def test_the_table_names_the_data_of_a_record():
