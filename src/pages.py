@@ -1,10 +1,10 @@
 """HTML fragments of the book's pages: verdict boxes, the footer that says where numbers come from, the claims table."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 
 from src.claims import CLAIMS, NOT_RUN, SCALES, Claim, Verdict, judge
 from src.parameters import notebook
@@ -150,3 +150,67 @@ def _link(claim: Claim) -> str:
     """A link to the chapter's table of records where it has one, else to its verdict."""
     place = "record" if "claims_table(" in notebook(claim.chapter).read_text() else "verdict"
     return f'<a href="{claim.chapter}.html#{place}-{claim.key}">{claim.chapter}</a>'
+
+
+def promises_table(benchmarks: Mapping[str, Mapping[str, Mapping]]) -> Html:
+    """Every promise on speed: what was promised and what was measured, on a CPU and on an accelerator."""
+    columns = ("promise", "reference", "CPU", "GPU", "measured on")
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    rows = "".join(f"<tr>{_promise_cells(by_device)}</tr>" for by_device in benchmarks.values())
+    return Html(f'<table class="promises"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+
+
+def _promise_cells(by_device: Mapping[str, Mapping]) -> str:
+    first = next(iter(by_device.values()))
+    made = (
+        f"{each['device']}, torch {each['versions']['torch']}, {each['date']}" for each in by_device.values()
+    )
+    cells = {
+        "promise": escape(first["promise"]["text"]),
+        "reference": escape(first["reference"]),
+        **{
+            name.upper().replace("CUDA", "GPU"): _ratio(first["promise"], by_device, name)
+            for name in ("cpu", "cuda")
+        },
+        "measured on": "<br>".join(map(escape, made)),
+    }
+    return "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in cells.items())
+
+
+def _ratio(promise: Mapping, by_device: Mapping[str, Mapping], device: str) -> str:
+    """The measured ratio beside its bound; what was not measured is said to be missing."""
+    bound = (promise["at_most"] or promise["at_least"]).get(device)
+    wanted = "no bound" if bound is None else f"{promise['kind']} {bound:g}"
+    if device not in by_device:
+        return f"not measured: none at hand <small>({wanted})</small>" if bound is not None else "—"
+    measured = by_device[device]
+    mark = {True: " ✓", False: " ✗", None: ""}[measured["kept"]]
+    return f"<strong>{measured['ratio']:.2f}{mark}</strong> <small>({wanted})</small>"
+
+
+def timings_table(benchmarks: Mapping[str, Mapping[str, Mapping]]) -> Html:
+    """All that was timed: median, fastest and slowest of the repetitions, peak memory, throughput, what was checked."""
+    columns = ("what", "median", "fastest to slowest", "peak memory", "throughput")
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    bodies = "".join(
+        f'<tbody><tr><th colspan="{len(columns)}">{escape(key)}, {escape(each["device"])}: '
+        f"<small>{escape(each['agreement'])}</small></th></tr>{''.join(map(_timing_row, each['rows']))}</tbody>"
+        for key, by_device in benchmarks.items()
+        for each in by_device.values()
+    )
+    return Html(f'<table class="timings"><thead><tr>{head}</tr></thead>{bodies}</table>')
+
+
+def _timing_row(row: Mapping) -> str:
+    seconds = row["seconds"]
+    span = f"{seconds_text(min(seconds))} to {seconds_text(max(seconds))} (n = {len(seconds)})"
+    pace = "" if row["throughput"] is None else f"{row['throughput']:,.0f} {row['unit']}"
+    memory = f"{row['peak_bytes'] / 2**20:,.1f} MiB"
+    cells = (escape(row["name"]), seconds_text(median(seconds)), span, memory, escape(pace))
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def seconds_text(seconds: float) -> str:
+    """Three significant digits in s, ms or µs."""
+    unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= pair[1]), ("µs", 1e-6))
+    return f"{seconds / size:.3g} {unit}"

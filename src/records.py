@@ -106,6 +106,15 @@ def load_records(folder: str | Path = RESULTS) -> list[Record]:
     return [Record.load(file.parent) for file in sorted(Path(folder).rglob("record.json"))]
 
 
+def load_benchmarks(folder: str | Path = RESULTS / "benchmarks") -> dict[str, dict[str, dict]]:
+    """What `benchmarks/*.py --save` wrote: promise -> device type -> content of the file."""
+    found: dict[str, dict[str, dict]] = {}
+    for file in sorted(Path(folder).glob("*.json")):
+        key, device = file.stem.rsplit("-", 1)
+        found.setdefault(key, {})[device] = json.loads(file.read_text())
+    return found
+
+
 def pooled(records: Sequence[Record]) -> Record:
     """Records that differ in nothing but their seed, as one: all repetitions' metrics and curves, the first's rest.
 
