@@ -299,9 +299,28 @@ def strongest(key: str, records: Iterable[Record]) -> Record:
     return pooled(found)
 
 
+def by_factor(key: str, records: Iterable[Record], factor: str) -> dict[object, Record]:
+    """The claim's pooled record for each value of one parameter, all others as where most repetitions are.
+
+    All are at laptop scale; values ascend. Whether a run *also* trained on permuted images makes no difference.
+    """
+    records = [record for record in records if record.claim == key and record.scale == SCALES[0]]
+    free = {factor: None, "permute": None}
+    base = _setting(_largest_group(records)[0]) | free if records else {}
+    groups: dict[object, list[Record]] = {}
+    for record in records:
+        if _setting(record) | free == base:
+            groups.setdefault(record.parameters[factor], []).append(record)
+    return {value: pooled(groups[value]) for value in sorted(groups)}
+
+
 def _largest_group(records: list[Record]) -> list[Record]:
     groups: dict[str, list[Record]] = {}
     for record in records:
-        setting = {k: v for k, v in record.parameters.items() if k not in SCALE_FREE}
-        groups.setdefault(repr(sorted(setting.items())), []).append(record)
+        groups.setdefault(repr(sorted(_setting(record).items())), []).append(record)
     return max(groups.values(), key=len, default=[])
+
+
+def _setting(record: Record) -> dict[str, object]:
+    """The parameters in which two repetitions of one experiment agree."""
+    return {name: value for name, value in record.parameters.items() if name not in SCALE_FREE}

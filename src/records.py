@@ -116,18 +116,19 @@ def load_benchmarks(folder: str | Path = RESULTS / "benchmarks") -> dict[str, di
 
 
 def pooled(records: Sequence[Record]) -> Record:
-    """Records that differ in nothing but their seed, as one: all repetitions' metrics and curves, the first's rest.
+    """Records that differ in nothing but their seed, as one: the metrics and curves that all have, the first's rest.
 
     Arrays named `…_by_epoch…` are over (models, repetitions, epochs); of the others the first record's are kept.
     """
     import numpy as np
 
     first = records[0]
-    metrics = {name: [value for each in records for value in each.metrics[name]] for name in first.metrics}
+    shared = [name for name in first.metrics if all(name in each.metrics for each in records)]
+    metrics = {name: [value for each in records for value in each.metrics[name]] for name in shared}
     curves = {
         name: np.concatenate([each.arrays[name] for each in records], axis=1)
         for name in first.arrays
-        if "_by_epoch" in name
+        if "_by_epoch" in name and all(name in each.arrays for each in records)
     }
     return replace(
         first,

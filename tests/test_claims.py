@@ -4,6 +4,7 @@ import pytest
 
 from src import claims, pages
 from src.claims import CLAIMS, judge, strongest
+from src.figures.scale import factor_panels
 from src.parameters import chapters
 from src.records import Record
 
@@ -72,6 +73,29 @@ def test_the_strongest_evidence_is_the_largest_scale_that_was_run_as_one_record(
     assert strongest("positional-svhn", [*small, paper]).commit == "p"
     with pytest.raises(ValueError, match=r"no record of transfer is there; `python -m src record transfer`"):
         strongest("transfer", small)
+
+
+def test_one_factor_at_a_time_leaves_out_what_differs_in_another():
+    def run(value: float, **parameters) -> Record:
+        base = {"seed": 0, "num_seeds": 1, "depth": 4, "epochs": 12, "permute": True}
+        metrics = {"accuracy_content": [value]} | (
+            {"loss_content": [0.0]} if "permute" not in parameters else {}
+        )
+        return record(metrics, claim="positional-cifar10", parameters=base | parameters)
+
+    runs = [
+        run(0.5, seed=0),
+        run(0.6, seed=1),
+        run(0.4, depth=2, permute=False),
+        run(0.9, depth=8, epochs=24),
+    ]
+    found = claims.by_factor("positional-cifar10", runs, "depth")
+    assert list(found) == [2, 4]
+    assert found[2].metrics["accuracy_content"] == [0.4] and found[4].metrics["accuracy_content"] == [
+        0.5,
+        0.6,
+    ]
+    assert claims.by_factor("positional-cifar10", [], "depth") == {}
 
 
 def test_the_origin_of_stored_figures_names_scale_repetitions_and_setting():
@@ -147,3 +171,17 @@ def test_a_record_can_show_another_claim_where_it_holds_its_metrics():
     assert judge("pe-locality", [shown]).word == "reproduced"
     assert judge("permuted", [shown]).word == "not run at this scale"
     assert "pe-locality: reproduced" in pages.verdict_box(shown, "pe-locality")
+
+
+def test_the_panels_of_a_factor_are_means_and_spreads_of_its_records():
+    def run(*values: float) -> Record:
+        names = [
+            f"{metric}_{model}" for metric in ("accuracy", "locality") for model in ("content", "positional")
+        ]
+        return record({name: list(values) for name in names})
+
+    figure = factor_panels({"depth": {2: run(0.4), 4: run(0.5, 0.7)}}, {"depth": "depth [layers]"})
+    assert [ax.get_ylabel() for ax in figure.axes] == ["test accuracy [share]", "locality correlation [1]"]
+    line, caps, _ = figure.axes[0].containers[0]
+    assert line.get_xdata().tolist() == [2, 4] and line.get_ydata().tolist() == pytest.approx([0.4, 0.6])
+    assert caps[1].get_ydata()[1] == pytest.approx(0.6 + 0.02**0.5)
