@@ -122,7 +122,7 @@ def _execute(chapter: str, values: Mapping[str, object], folder: Path, report: C
                 config=Config(KernelManager={"transport": "ipc"}),  # sockets in files: no ports, no strangers
             )
         except PapermillExecutionError as error:
-            refused = error.ename in ("ParameterError", "ValueError", "FileNotFoundError", "PermissionError")
+            refused = error.ename in ("ValueError", "FileNotFoundError", "PermissionError")
             reason = error.evalue.strip().split("\n")[0]
             raise ChapterError(f"{chapter}: {error.ename}: {reason}", refused) from error
 

@@ -3,11 +3,11 @@
 Every bound was set before the runs that it judges; its reason stands beside it.
 """
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
+from src.choices import one_of
 from src.parameters import SCALE_FREE
 from src.records import Record, pooled
 
@@ -262,11 +262,8 @@ CLAIMS = {
 
 
 def find(key: str) -> Claim:
-    """The claim of that key. KeyError suggests the nearest."""
-    if key not in CLAIMS:
-        nearest = difflib.get_close_matches(key, CLAIMS, 1, 0)[0]
-        raise KeyError(f"no claim {key!r}; the nearest: {nearest}")
-    return CLAIMS[key]
+    """The claim of that key. ValueError suggests the nearest."""
+    return CLAIMS[one_of("claim", key, CLAIMS)]
 
 
 def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verdict:

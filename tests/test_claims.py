@@ -106,7 +106,7 @@ def test_the_origin_of_stored_figures_names_scale_repetitions_and_setting():
 
 
 def test_an_unknown_claim_gets_the_nearest():
-    with pytest.raises(KeyError, match="no claim 'realstic'; the nearest: realistic"):
+    with pytest.raises(ValueError, match=r"claim = 'realstic': .*; the nearest: realistic"):
         judge("realstic", [])
 
 
