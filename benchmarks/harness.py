@@ -20,7 +20,7 @@ from src.recipes import device_name
 from src.records import RESULTS, versions
 from src.sources import commit
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the memory profiler's own messages
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the memory profiler reports its start and stop at level 5
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
     with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
     ) as seen:
         call()
     now = peak = 0

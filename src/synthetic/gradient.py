@@ -1,5 +1,6 @@
 """Loss and closed-form gradient of the one-layer model, for one run or many at once; which way they are computed."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Literal
 
@@ -11,7 +12,7 @@ from torch.nn.functional import softplus
 from src.synthetic.model import PositionalAttentionModel, activation_and_slope, project
 
 # Patches are read twice, forward and back. A block of this size is still in the cache at the second reading.
-CACHE_BYTES = 4 * 2**20
+CACHE_BYTES = 8 * 2**20
 PATHS = ("auto", "plain", "blocked", "fused")
 
 
@@ -62,14 +63,15 @@ def loss_and_gradient(
             _plain_sums(model, attention, *block, with_attention) for block in zip(*samples, strict=True)
         )
         outputs, grad_value, grad_softmax = zip(*blocks, strict=True)
-        output, grad_value, grad_softmax = torch.cat(outputs, -1), sum(grad_value), sum(grad_softmax)
+        output, grad_value, grad_softmax = torch.cat(outputs, -1), _total(grad_value), _total(grad_softmax)
     margin = label * output
     loss = (weight * softplus(-margin)).sum(-1)
     accuracy = (weight * (margin > 0)).sum(-1)
     if not with_attention:
         return loss, accuracy, grad_value, None
     grad_attention = attention * (grad_softmax - (grad_softmax * attention).sum(-1, keepdim=True))
-    return loss, accuracy, grad_value, grad_attention.masked_fill_(model.on_diagonal, 0)
+    grad_attention.diagonal(dim1=-2, dim2=-1).zero_()
+    return loss, accuracy, grad_value, grad_attention
 
 
 def fastest_path(patches: Float[Tensor, "*runs samples patches dim"]) -> str:
@@ -108,3 +110,7 @@ def _plain_sums(
     grad_value = (upstream @ scaled).flatten(-2).unsqueeze(-2) @ patches.flatten(-3, -2)
     grad_softmax = upstream.mT @ projected * patches.shape[-2] if with_attention else output.new_zeros(())
     return output, grad_value.squeeze(-2), grad_softmax
+
+
+def _total(terms: Sequence[Tensor]) -> Tensor:
+    return sum(terms[1:], start=terms[0])

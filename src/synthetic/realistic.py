@@ -122,34 +122,32 @@ def _descend(runs: list[Run], steps: int, record_every: int) -> list[Trajectory]
     """All runs in step. Nothing waits for the device but a look, once in CHECK_EVERY steps, whether any is left."""
     model = PositionalAttentionModel.stack([run.model for run in runs])
     patches, label, weight = _stack_samples(runs)
-    rate_value, rate_attention = (
-        label.new_tensor([getattr(run, name) for run in runs]) for name in ("lr_value", "lr_attention")
-    )
+    rates = {
+        name: label.new_tensor([getattr(run, name) for run in runs]) for name in ("lr_value", "lr_attention")
+    }
+    rate_value, rate_attention = rates["lr_value"][:, None], rates["lr_attention"][:, None, None]
     with_attention = any(run.lr_attention > 0 for run in runs)
-    diverged_at = torch.full((len(runs),), steps + 1, device=label.device)
+    finite_steps = torch.zeros(len(runs), dtype=torch.long, device=label.device)
     recorded = []
     for step in range(steps + 1):
         loss, accuracy, grad_value, grad_attention = loss_and_gradient(
             model, patches, label, weight=weight, with_attention=with_attention
         )
         finite = loss.isfinite()
-        diverged_at = diverged_at.where(finite, diverged_at.clamp(max=step))
+        finite_steps += finite
         over = step == steps or (step % CHECK_EVERY == 0 and not finite.any())
         if step % record_every == 0 or over:
             state = (model.attention_logits.detach().clone(), model.value_vector.detach().clone())
             recorded.append((step, loss, accuracy, *state))
         if over:
             break
-        _update(model.value_vector, rate_value * finite, grad_value)
+        # A run that has diverged is frozen: its rates are 0 from here on, and 0 times a finite number is 0.
+        rate_value *= finite[:, None]
+        model.value_vector.addcmul_(rate_value, grad_value.nan_to_num_(), value=-1)
         if with_attention:
-            _update(model.attention_logits, rate_attention * finite, grad_attention)
-    return _collect(runs, recorded, diverged_at.tolist())
-
-
-def _update(parameter: Tensor, rate: Float[Tensor, " runs"], gradient: Tensor) -> None:
-    """parameter -= rate * gradient, run by run; where the rate is 0, whatever the gradient, it stays as it is."""
-    rate = rate.view(-1, *[1] * (parameter.ndim - 1))
-    parameter -= torch.where(rate > 0, rate * gradient, 0)
+            rate_attention *= finite[:, None, None]
+            model.attention_logits.addcmul_(rate_attention, grad_attention.nan_to_num_(), value=-1)
+    return _collect(runs, recorded, finite_steps.tolist())
 
 
 def _stack_samples(runs: list[Run]) -> tuple[Tensor, Tensor, Tensor]:
@@ -189,12 +187,12 @@ def divergence_message(loss: float, step: int, lr_value: float, lr_attention: fl
     )
 
 
-def _collect(runs: list[Run], recorded: list[tuple], diverged_at: list[int]) -> list[Trajectory]:
+def _collect(runs: list[Run], recorded: list[tuple], finite_steps: list[int]) -> list[Trajectory]:
     """Each run's own trajectory, up to its divergence where it has one; and its model set to its last state."""
     steps, *tensors = zip(*recorded, strict=True)
     by_run = zip(*(torch.stack(tensor, dim=1) for tensor in tensors), strict=True)
     trajectories = []
-    for run, last, curves in zip(runs, diverged_at, by_run, strict=True):
+    for run, last, curves in zip(runs, finite_steps, by_run, strict=True):
         # Frozen runs repeat their last state: the first repetition stands for the step at which it was reached.
         kept = [*(step for step in steps if step < last), *([last] if last <= steps[-1] else [])]
         loss, accuracy, logits, value = (curve[: len(kept)] for curve in curves)
