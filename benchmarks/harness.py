@@ -20,7 +20,7 @@ from src.recipes import device_name
 from src.records import RESULTS, versions
 from src.sources import commit
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the memory profiler's own messages
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the memory profiler reports its start and stop at level 5
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ class Promise:
 
     key : name of the script and of its file under results/benchmarks. text : the promise in words.
     at_most : bound on contender's time / reference's by device type; at_least : bound on reference's / contender's.
-    One of the two is given; a device type without a bound promises nothing.
+    One of the two is given; a device type without a bound promises nothing. Or, where the promise is absolute,
+    at_most_seconds : bound on contender's median time; the ratio, contender's time / reference's, is then no promise.
     """
 
     key: str
     text: str
     at_most: dict[str, float] = field(default_factory=dict)
     at_least: dict[str, float] = field(default_factory=dict)
+    at_most_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -137,12 +139,13 @@ def finish(
     agreement : what was checked before anything was timed, and how closely both agreed.
     """
     by_name = {row.name: row for row in rows}
-    kind = "at most" if promise.at_most else "at least"
+    kind = "at least" if promise.at_least else "at most"
     pairs = zip(by_name[contender].seconds, by_name[reference].seconds, strict=True)
-    ratios = [a / b if promise.at_most else b / a for a, b in pairs]
+    ratios = [b / a if promise.at_least else a / b for a, b in pairs]
     ratio = median(ratios)
-    bound = (promise.at_most or promise.at_least).get(chosen.device.type)
-    kept = None if bound is None else bool(ratio <= bound if promise.at_most else ratio >= bound)
+    bound = promise.at_most_seconds or (promise.at_most or promise.at_least).get(chosen.device.type)
+    measured = median(by_name[contender].seconds) if promise.at_most_seconds else ratio
+    kept = None if bound is None else bool(measured >= bound if promise.at_least else measured <= bound)
     print(f"{promise.text}\n{agreement}\n{device_name(chosen.device)}, torch {torch.__version__}\n")
     print(f"{'':40} {'median':>9} {'fastest':>9} {'slowest':>9} {'peak memory':>13}  throughput")
     for row in rows:
@@ -171,9 +174,10 @@ def finish(
         }
         file.write_text(json.dumps(content, indent=1) + "\n")
         print(f"written: {file.relative_to(RESULTS.parent)}")
-    verdict = (
-        "no bound here" if bound is None else f"promised {kind} {bound:g}: {'kept' if kept else 'missed'}"
-    )
+    outcome = "kept" if kept else "missed"
+    verdict = "no bound here" if bound is None else f"promised {kind} {bound:g}: {outcome}"
+    if promise.at_most_seconds:
+        verdict = f"{seconds_text(measured)}, promised {kind} {bound:g} s: {outcome}"
     print(f"ratio {ratio:.2f} ({verdict})")
     return ratio
 
@@ -201,12 +205,10 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
         call()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as seen:
+    with torch.autograd.profiler.profile(profile_memory=True) as seen:
         call()
     now = peak = 0
-    events = (event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]")
+    events = (event for event in seen.kineto_results.events() if event.name() == "[memory]")
     for event in sorted(events, key=lambda event: event.start_ns()):
         now += event.nbytes()
         peak = max(peak, now)

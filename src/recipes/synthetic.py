@@ -18,10 +18,11 @@ from src.synthetic.baselines import (
     shortcut_model,
 )
 from src.synthetic.distribution import SpatialDistribution, SpatialSample, random_feature
+from src.synthetic.gradient import loss_and_gradient
 from src.synthetic.idealized import idealized_descent
 from src.synthetic.model import PositionalAttentionModel, activation
-from src.synthetic.realistic import Trajectory, gradient_descent, loss_and_gradient
-from src.synthetic.transfer import Arm, Descent, accuracy_on, transfer_curve
+from src.synthetic.realistic import Run, Trajectory, check_finite, many_descents
+from src.synthetic.transfer import Arm, Descent, accuracies_on, accuracy_on, transfer_curve
 
 
 @recipe("01_dataset", "structure")
@@ -131,9 +132,7 @@ def linear_fails(
             metrics[f"error_{loss}"].append(1 - _share(fitted(test.patches) * test.label > 0))
         margin = best_linear_rule(task.distribution)(test.patches).round() * test.label
         metrics["error_best"].append(_share(margin < 0) + _share(margin == 0) / 2)
-        metrics["error_labelling"].append(
-            1 - _share(task.distribution.labelling_function(test.patches) == test.label)
-        )
+        metrics["error_labelling"].append(1 - task.labelling_accuracy(test))
     metrics["error_best_exact"] = [linear_rule_error(num_patches, set_size, distractor_prob)]
     return Measured(metrics)
 
@@ -264,125 +263,127 @@ def realistic(
     companion's. Cost: about 10 s a seed on two cores. Expected: association 1 before `steps`, test accuracy near
     the labelling function's, and association lost again by `overtrain_steps`. The sweep trains on fewer samples.
     """
-    curves, frames, sweep, ends = [], [], [], []
-    sizes = sorted({*sample_sizes, num_samples})
-    for index in range(num_seeds):
-        task = Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
-        train, test = task.sample("train", num_samples), task.sample("test", num_test)
-        rows = []
-        for size in sizes:
-            model = PositionalAttentionModel(
-                num_patches, patch_dim, degree, linear_coefficient, generator=task.generator("model")
-            )
-            trajectory = gradient_descent(
-                model,
-                train.patches[:size],
-                train.label[:size],
-                steps=overtrain_steps if size == num_samples else steps,
-                lr_value=lr_value,
-                lr_attention=lr_attention,
-                record_every=record_every,
-            )
-            measured = measure_trajectory(trajectory, model, task, test)
-            early = [step <= steps for step in trajectory.step]
-            rows.append([measured["accuracy"][early][-1].item(), measured["association"][early].max().item()])
-        sweep.append(rows)
-        curves.append(measured)
-        frames.append(task.by_set(trajectory.attention_logits.softmax(-1)).cpu())
-        ends.append(
-            {
-                "labelling_accuracy": _share(
-                    task.distribution.labelling_function(test.patches) == test.label
-                ),
-                "alignment_end": measured["alignment"][early][-1].item(),
-                **working_rows(model, task, test),
-                **overtraining_controls(task, model, num_samples, overtrain_steps, lr_value, lr_attention),
-            }
-        )
-    arrays = {name: torch.stack([curve[name] for curve in curves]) for name in measured}
-    sweep = torch.tensor(sweep)
+    tasks = [
+        Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
+        for index in range(num_seeds)
+    ]
+    train = [task.sample("train", num_samples) for task in tasks]
+    test = [task.sample("test", num_test) for task in tasks]
+    options = {"degree": degree, "linear_coefficient": linear_coefficient}
+
+    def begin(n: int) -> list[Run]:
+        pairs = zip(tasks, train, strict=True)
+        return [task.run(sample, n, lr_value, lr_attention, **options) for task, sample in pairs]
+
+    runs, sizes = begin(num_samples), sorted({*sample_sizes} - {num_samples})
+    trajectories = check_finite(many_descents(runs, steps=overtrain_steps, record_every=record_every))
+    smaller = [run for n in sizes for run in begin(n)]
+    shorter = check_finite(many_descents(smaller, steps=steps, record_every=record_every))
+
+    curves = [measure_trajectory(*each) for each in zip(trajectories, runs, tasks, test, strict=True)]
+    arrays = {name: torch.stack([each[name] for each in curves]) for name in curves[0]}
+    early = [step <= steps for step in trajectories[0].step]
+    rows = [working_rows(*each) for each in zip(runs, tasks, test, strict=True)]
     metrics = {
-        "association_peak": sweep[:, -1, 1].tolist(),
-        "accuracy_end": sweep[:, -1, 0].tolist(),
+        "association_peak": arrays["association"][:, early].amax(1).tolist(),
+        "accuracy_end": arrays["accuracy"][:, early][:, -1].tolist(),
         "association_overtrained": arrays["association"][:, -1].tolist(),
         "accuracy_overtrained": arrays["accuracy"][:, -1].tolist(),
-        **{name: [end[name] for end in ends] for name in ends[0]},
+        "labelling_accuracy": [task.labelling_accuracy(each) for task, each in zip(tasks, test, strict=True)],
+        "alignment_end": arrays["alignment"][:, early][:, -1].tolist(),
+        **{name: [row[name] for row in rows] for name in rows[0]},
+        **overtraining_controls(tasks, num_samples, overtrain_steps, lr_value, lr_attention, **options),
     }
+    points = zip(shorter, smaller, tasks * len(sizes), test * len(sizes), strict=True)
+    sweep = [sweep_point(*point) for point in points]
+    sweep += zip(metrics["accuracy_end"], metrics["association_peak"], strict=True)
+    sweep = torch.tensor(sweep).reshape(-1, num_seeds, 2).transpose(0, 1)
     arrays |= {
-        "step": torch.tensor(trajectory.step),
-        "attention": frames[0],
-        "sweep_sizes": torch.tensor(sizes),
+        "step": torch.tensor(trajectories[0].step),
+        "attention": tasks[0].by_set(trajectories[0].attention_logits.softmax(-1)).cpu(),
+        "sweep_sizes": torch.tensor([*sizes, num_samples]),
         "sweep_accuracy": sweep[..., 0],
         "sweep_association": sweep[..., 1],
     }
     return Measured(metrics, arrays)
 
 
+def sweep_point(trajectory: Trajectory, run: Run, task: "Task", test: SpatialSample) -> tuple[float, float]:
+    """Test accuracy at the end of a descent, and the highest association on its way."""
+    association = patch_association(trajectory.attention_logits, task.partition).mean(-1)
+    return accuracy_on(run.model, test.patches, test.label), association.max().item()
+
+
 def overtraining_controls(
-    task: "Task",
-    model: PositionalAttentionModel,
+    tasks: list["Task"],
     num_samples: int,
     steps: int,
     lr_value: float,
     lr_attention: float,
-) -> dict[str, float]:
+    **options: int | float,
+) -> dict[str, list[float]]:
     """Association after `steps` iterations without noise (d = 1): on one sample, and on a new one each iteration."""
-    feature = task.distribution.feature.new_ones(1)
-    noiseless = SpatialDistribution(task.partition, feature, task.distribution.distractor_prob)
-    association = {}
-    for name in ("fixed", "fresh"):
-        draw = task.generator("noiseless")
-        sample = noiseless.sample(num_samples, generator=draw)
-        trained = PositionalAttentionModel(
-            len(model.attention_logits),
-            1,
-            model.degree,
-            model.linear_coefficient,
-            generator=task.generator("model"),
-        ).requires_grad_(False)
-        for _ in range(steps):
-            gradient = loss_and_gradient(trained, sample.patches, sample.label)[2:]
-            trained.value_vector -= lr_value * gradient[0]
-            trained.attention_logits -= lr_attention * gradient[1]
-            if name == "fresh":
-                sample = noiseless.sample(num_samples, generator=draw)
-        score = patch_association(trained.attention_logits, task.partition)
-        association[f"association_noiseless_{name}"] = score.mean().item()
-    return association
+    feature = tasks[0].distribution.feature.new_ones(1)
+    noiseless = [
+        SpatialDistribution(task.partition, feature, task.distribution.distractor_prob) for task in tasks
+    ]
+    draws = [task.generator("noiseless") for task in tasks]
+
+    def sample() -> list[SpatialSample]:
+        return [each.sample(num_samples, generator=draw) for each, draw in zip(noiseless, draws, strict=True)]
+
+    first = sample()
+    runs = [
+        task.run(each, num_samples, lr_value, lr_attention, **options)
+        for task, each in zip(tasks, first, strict=True)
+    ]
+    fresh = PositionalAttentionModel.stack([run.model for run in runs]).requires_grad_(False)
+    check_finite(many_descents(runs, steps=steps, record_every=steps))
+    for step in range(steps):
+        new = sample() if step else first
+        patches = torch.stack([each.patches for each in new])
+        label = torch.stack([each.label for each in new])
+        gradient = loss_and_gradient(fresh, patches, label)[2:]
+        fresh.value_vector -= lr_value * gradient[0]
+        fresh.attention_logits -= lr_attention * gradient[1]
+    logits = {"fixed": [run.model.attention_logits.detach() for run in runs], "fresh": fresh.attention_logits}
+    return {
+        f"association_noiseless_{name}": [
+            patch_association(each, task.partition).mean().item()
+            for each, task in zip(logits[name], tasks, strict=True)
+        ]
+        for name in logits
+    }
 
 
 def measure_trajectory(
-    trajectory: Trajectory, model: PositionalAttentionModel, task: "Task", test: SpatialSample
+    trajectory: Trajectory, run: Run, task: "Task", test: SpatialSample
 ) -> dict[str, Float[Tensor, "..."]]:
-    """Curves (t,) over the recorded steps; leaves the model in its last state.
+    """Curves (t,) over the recorded steps.
 
     Test accuracy, training loss, association, alignment <v, w*> / |v|, the three idealized numbers measured as
     means over the entries they stand for; and `set_mass` (t, D), each row's attention on its own set, ordered by set.
     """
-    accuracy = []
-    for logits, value in zip(trajectory.attention_logits, trajectory.value_vector, strict=True):
-        with torch.no_grad():
-            model.attention_logits.copy_(logits)
-            model.value_vector.copy_(value)
-        accuracy.append(accuracy_on(model, test.patches, test.label))
+    states = run.model.with_parameters(trajectory.attention_logits, trajectory.value_vector)
     alpha = trajectory.value_vector @ task.distribution.feature
     logits = trajectory.attention_logits
     curves = {
+        "accuracy": accuracies_on(states, test.patches, test.label).float(),
         "loss": trajectory.loss,
         "association": patch_association(logits, task.partition).mean(-1),
         "alignment": alpha / trajectory.value_vector.norm(dim=-1),
         "alpha": alpha,
-        "gamma": logits[:, task.same_set & ~model.on_diagonal].mean(-1),
+        "gamma": logits[:, task.same_set & ~states.on_diagonal].mean(-1),
         "rho": logits[:, ~task.same_set].mean(-1),
         "set_mass": (logits.softmax(-1) * task.same_set).sum(-1)[:, task.partition.sets.flatten()],
     }
-    return {"accuracy": torch.tensor(accuracy), **{name: curve.cpu() for name, curve in curves.items()}}
+    return {name: curve.cpu() for name, curve in curves.items()}
 
 
 @torch.no_grad()
-def working_rows(model: PositionalAttentionModel, task: "Task", test: SpatialSample) -> dict[str, float]:
+def working_rows(run: Run, task: "Task", test: SpatialSample) -> dict[str, float]:
     """How few rows do the work: those with over half of their attention on their own set, and F from them alone."""
-    attention = model.attention
+    model, attention = run.model, run.model.attention
     works = (attention * task.same_set).sum(-1) > 0.5
     preactivation = len(attention) * (test.patches @ model.value_vector) @ attention.T
     rows = activation(preactivation, model.degree, model.linear_coefficient)
@@ -417,24 +418,20 @@ def transfer(
     Source: the paper's theorem on transfer. Cost: about 20 s on two cores. Expected: kept attention near the
     oracle's accuracy from the first few samples on; from scratch, and with another partition, no such thing.
     """
-    runs = []
-    for index in range(num_seeds):
-        task = Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
-        train = task.sample("train", num_samples)
-        model = PositionalAttentionModel(
-            num_patches, patch_dim, degree, linear_coefficient, generator=task.generator("model")
-        )
-        gradient_descent(
-            model,
-            train.patches,
-            train.label,
-            steps=steps,
-            lr_value=lr_value,
-            lr_attention=lr_attention,
-            record_every=steps,
-        )
-        runs.append(_arms(task, model.attention_logits.detach()))
-    descent = Descent(steps, lr_value, lr_attention, degree, linear_coefficient)
+    tasks = [
+        Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
+        for index in range(num_seeds)
+    ]
+    options = {"degree": degree, "linear_coefficient": linear_coefficient}
+    pretraining = [
+        task.run(task.sample("train", num_samples), num_samples, lr_value, lr_attention, **options)
+        for task in tasks
+    ]
+    check_finite(many_descents(pretraining, steps=steps, record_every=steps))
+    learned = [run.model.attention_logits.detach() for run in pretraining]
+    del pretraining  # and with it the samples, the largest thing here
+    runs = [_arms(task, logits) for task, logits in zip(tasks, learned, strict=True)]
+    descent = Descent(steps, lr_value, lr_attention, **options)
     curve = transfer_curve(runs, sample_sizes, descent, seed=seed, num_test=num_test)
     metrics = {
         f"accuracy_{name}_{size}": accuracy[:, column].tolist()
@@ -508,6 +505,17 @@ class Task:
 
     def sample(self, purpose: str, n: int) -> SpatialSample:
         return self.distribution.sample(n, generator=self.generator(purpose))
+
+    def run(
+        self, sample: SpatialSample, n: int, lr_value: float, lr_attention: float, **options: int | float
+    ) -> Run:
+        """A descent on the first `n` samples, from this repetition's initialization; `options` go to the model."""
+        start = self.generator("model")
+        model = PositionalAttentionModel(*sample.patches.shape[1:], **options, generator=start)
+        return Run(model, sample.patches[:n], sample.label[:n], lr_value, lr_attention)
+
+    def labelling_accuracy(self, sample: SpatialSample) -> float:
+        return _share(self.distribution.labelling_function(sample.patches) == sample.label)
 
     def by_set(
         self, matrix: Float[Tensor, "*frames patches patches"]

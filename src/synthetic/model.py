@@ -1,5 +1,8 @@
 """The paper's one-layer ViT: attention between positions only, one value vector, a polynomial activation."""
 
+from collections.abc import Sequence
+from copy import deepcopy
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -23,6 +26,11 @@ class PositionalAttentionModel(nn.Module):
     ----------
     attention_logits : (D, D) parameter, A.
     value_vector : (d,) parameter, v.
+
+    Notes
+    -----
+    Several models side by side (`stack`) have parameters (R, D, D) and (R, d): everything below, and the gradient,
+    then works on all runs at once.
     """
 
     def __init__(
@@ -48,8 +56,31 @@ class PositionalAttentionModel(nn.Module):
         self.attention_logits = nn.Parameter(logits.fill_diagonal_(diagonal))
         self.value_vector = nn.Parameter(value)
 
+    @classmethod
+    def stack(cls, models: Sequence["PositionalAttentionModel"]) -> "PositionalAttentionModel":
+        """Copies of R models as one with a leading dimension; they must agree in everything but their parameters."""
+        for name in ("degree", "linear_coefficient", "diagonal"):
+            values = {getattr(model, name) for model in models}
+            if len(values) > 1:
+                raise ValueError(f"{name} = {sorted(values)}: one value for all models of a stack is needed")
+        return models[0].with_parameters(
+            torch.stack([model.attention_logits.detach() for model in models]),
+            torch.stack([model.value_vector.detach() for model in models]),
+        )
+
+    def with_parameters(
+        self,
+        attention_logits: Float[Tensor, "*runs patches patches"],
+        value_vector: Float[Tensor, "*runs dim"],
+    ) -> "PositionalAttentionModel":
+        """The same settings with other parameters, which may have leading dimensions."""
+        model = deepcopy(self)
+        model.attention_logits = nn.Parameter(attention_logits)
+        model.value_vector = nn.Parameter(value_vector)
+        return model
+
     @property
-    def attention(self) -> Float[Tensor, "patches patches"]:
+    def attention(self) -> Float[Tensor, "*runs patches patches"]:
         """softmax of the rows of A, its diagonal held: autograd gives the diagonal no gradient either."""
         logits = self.attention_logits
         return logits.masked_fill(self.on_diagonal, self.diagonal).softmax(-1)
@@ -57,17 +88,43 @@ class PositionalAttentionModel(nn.Module):
     @property
     def on_diagonal(self) -> Bool[Tensor, "patches patches"]:
         """(D, D): True on the diagonal, which is held."""
-        return torch.eye(len(self.attention_logits), dtype=torch.bool, device=self.attention_logits.device)
+        num_patches = self.attention_logits.shape[-1]
+        return torch.eye(num_patches, dtype=torch.bool, device=self.attention_logits.device)
 
-    def forward(self, patches: Float[Tensor, "samples patches dim"]) -> Float[Tensor, " samples"]:
-        """(n, D, d) -> (n,): the margin F(X); its sign is the predicted label."""
-        expected = (len(self.attention_logits), len(self.value_vector))
-        if patches.ndim != 3 or tuple(patches.shape[1:]) != expected:
-            raise ValueError(
-                f"patches has shape {tuple(patches.shape)}; (n, D, d) = (n, {expected[0]}, {expected[1]}) is needed"
-            )
-        preactivation = len(self.attention_logits) * (patches @ self.value_vector) @ self.attention.T
+    def forward(self, patches: Float[Tensor, "... samples patches dim"]) -> Float[Tensor, "... samples"]:
+        """(n, D, d) -> (n,): the margin F(X); its sign is the predicted label. R models share or split the samples."""
+        self.check_patches(patches)
+        num_patches = patches.shape[-2]
+        preactivation = project(patches, self.value_vector) @ (num_patches * self.attention).mT
         return activation(preactivation, self.degree, self.linear_coefficient).sum(-1)
+
+    def check_patches(self, patches: Tensor) -> None:
+        """Raise ValueError unless the model can read them: (n, D, d), after the model's leading dimensions or none."""
+        runs = tuple(self.value_vector.shape[:-1])
+        expected = (self.attention_logits.shape[-1], self.value_vector.shape[-1])
+        if tuple(patches.shape[:-3]) not in ((), runs) or tuple(patches.shape[-2:]) != expected:
+            needed = ", ".join(map(str, (*runs, "n", *expected)))
+            raise ValueError(f"patches has shape {tuple(patches.shape)}; (n, D, d) = ({needed}) is needed")
+
+
+def project(
+    patches: Float[Tensor, "*#runs samples patches dim"], value_vector: Float[Tensor, "*#runs dim"]
+) -> Float[Tensor, "... samples patches"]:
+    """u = X v."""
+    if value_vector.numel() == patches.shape[-1]:  # one vector: the fastest product
+        return patches @ value_vector.flatten()
+    # Rows times matrices: a batch of matrices times columns is eight times slower on the CPU.
+    row = value_vector.unsqueeze(-2) @ patches.flatten(-3, -2).mT
+    return row.squeeze(-2).unflatten(-1, patches.shape[-3:-1])
+
+
+def project_back(
+    coefficient: Float[Tensor, "*runs samples patches"], patches: Float[Tensor, "*runs samples patches dim"]
+) -> Float[Tensor, "*runs dim"]:
+    """X^T c, summed over samples: what the gradient along u = X v becomes along v."""
+    if coefficient.shape[:-2].numel() == 1:
+        return (coefficient.flatten() @ patches.flatten(0, -2)).view(*patches.shape[:-3], -1)
+    return (coefficient.flatten(-2).unsqueeze(-2) @ patches.flatten(-3, -2)).squeeze(-2)
 
 
 def activation(x: Tensor, degree: int, linear_coefficient: float) -> Tensor:
@@ -78,6 +135,14 @@ def activation(x: Tensor, degree: int, linear_coefficient: float) -> Tensor:
 def activation_slope(x: Tensor, degree: int, linear_coefficient: float) -> Tensor:
     """sigma'(x) = p x^(p-1) + nu, entry by entry."""
     return degree * x ** (degree - 1) + linear_coefficient
+
+
+def activation_and_slope(x: Tensor, degree: int, linear_coefficient: float) -> tuple[Tensor, Tensor]:
+    """sigma(x) and sigma'(x) from one power; products, since a general power costs ten times as much."""
+    even = x.square()  # becomes x^(p - 1)
+    if degree > 3:
+        even = even ** ((degree - 1) // 2)
+    return (even + linear_coefficient).mul_(x), even.mul_(degree).add_(linear_coefficient)
 
 
 def check_activation(degree: int, linear_coefficient: float) -> None:

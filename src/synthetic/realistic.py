@@ -1,13 +1,17 @@
 """The realistic process: plain gradient descent on the empirical logistic risk, every entry free."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.utils.rnn import pad_sequence
 
-from src.synthetic.model import PositionalAttentionModel, activation, activation_slope
+from src.synthetic.gradient import fast_bytes, loss_and_gradient
+from src.synthetic.model import PositionalAttentionModel
+
+CHECK_EVERY = 10  # steps from one look whether any run is left to the next: a look waits for the accelerator
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Trajectory:
     """What a descent passed through, at its recorded steps (t of them).
 
     step : (t,) iteration; loss, accuracy : (t,) on the training sample *before* that iteration's update;
-    attention_logits : (t, D, D) and value_vector : (t, d), likewise.
+    attention_logits : (t, D, D) and value_vector : (t, d), likewise; divergence : empty, or where and why it ended.
     """
 
     step: list[int]
@@ -23,6 +27,7 @@ class Trajectory:
     accuracy: Float[Tensor, " t"]
     attention_logits: Float[Tensor, "t patches patches"]
     value_vector: Float[Tensor, "t dim"]
+    divergence: str = ""
 
 
 class DivergenceError(ArithmeticError):
@@ -33,7 +38,21 @@ class DivergenceError(ArithmeticError):
         self.trajectory = trajectory
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Run:
+    """One of many descents: the model that it trains in place, its sample, and its step sizes.
+
+    patches, label : (n, D, d) and (n,) in {-1, +1}, on the model's device and in its dtype; n may differ by run.
+    lr_value, lr_attention : >= 0, for v and for each off-diagonal entry of A; 0 keeps it as it is.
+    """
+
+    model: PositionalAttentionModel
+    patches: Float[Tensor, "samples patches dim"]
+    label: Float[Tensor, " samples"]
+    lr_value: float
+    lr_attention: float
+
+
 def gradient_descent(
     model: PositionalAttentionModel,
     patches: Float[Tensor, "samples patches dim"],
@@ -57,58 +76,86 @@ def gradient_descent(
     ValueError : negative steps or step sizes, shapes that do not fit the model.
     DivergenceError : at the first non-finite loss; names the step and both step sizes, keeps the trajectory.
     """
-    check_descent(steps, lr_value, lr_attention, record_every)
+    run = Run(model, patches, label, lr_value, lr_attention)
+    return check_finite(many_descents([run], steps=steps, record_every=record_every))[0]
+
+
+@torch.no_grad()
+def many_descents(runs: Sequence[Run], *, steps: int, record_every: int = 1) -> list[Trajectory]:
+    """Train the models of independent runs in place, `steps` full-batch iterations each, as many at once as pays.
+
+    Every run goes the way that it would go alone. One that diverges is frozen there, and its trajectory's
+    `divergence` says where; the others go on.
+
+    Raises
+    ------
+    ValueError : as `gradient_descent`; settings or shapes of models that differ.
+    """
+    for run in runs:
+        check_descent(steps, run.lr_value, run.lr_attention, record_every)
+        run.model.check_patches(run.patches)
+    # Like beside like: samples of one size need no padding, and kept attention needs no gradient.
+    order = sorted(range(len(runs)), key=lambda i: (runs[i].lr_attention > 0, len(runs[i].label)))
+    trajectories = {}
+    for chunk in _chunks(order, runs):
+        trajectories |= zip(chunk, _descend([runs[i] for i in chunk], steps, record_every), strict=True)
+    return [trajectories[i] for i in range(len(runs))]
+
+
+def _chunks(order: list[int], runs: Sequence[Run]) -> Iterator[list[int]]:
+    """Runs whose patches, padded to one size, fit together where they are computed; at least one at a time."""
+    chunk, widest = [], 0
+    for i in order:
+        patches = runs[i].patches
+        widest = max(widest, patches.nbytes)
+        if chunk and (len(chunk) + 1) * widest > fast_bytes(patches.device):
+            yield chunk
+            chunk, widest = [], patches.nbytes
+        chunk.append(i)
+    if chunk:
+        yield chunk
+
+
+def _descend(runs: list[Run], steps: int, record_every: int) -> list[Trajectory]:
+    """All runs in step. Nothing waits for the device but a look, once in CHECK_EVERY steps, whether any is left."""
+    model = PositionalAttentionModel.stack([run.model for run in runs])
+    patches, label, weight = _stack_samples(runs)
+    rate_value = label.new_tensor([[run.lr_value] for run in runs])
+    rate_attention = label.new_tensor([[[run.lr_attention]] for run in runs])
+    with_attention = any(run.lr_attention > 0 for run in runs)
+    finite_steps = torch.zeros(len(runs), dtype=torch.long, device=label.device)
     recorded = []
     for step in range(steps + 1):
         loss, accuracy, grad_value, grad_attention = loss_and_gradient(
-            model, patches, label, with_attention=lr_attention > 0
+            model, patches, label, weight=weight, with_attention=with_attention
         )
-        if step % record_every == 0 or step == steps or not loss.isfinite():
+        finite = loss.isfinite()
+        finite_steps += finite
+        over = step == steps or (step % CHECK_EVERY == 0 and not finite.any())
+        if step % record_every == 0 or over:
             state = (model.attention_logits.detach().clone(), model.value_vector.detach().clone())
             recorded.append((step, loss, accuracy, *state))
-        if not loss.isfinite():
-            raise DivergenceError(
-                divergence_message(loss.item(), step, lr_value, lr_attention), _collect(recorded)
-            )
-        if step < steps:
-            model.value_vector -= lr_value * grad_value
-            if lr_attention > 0:
-                model.attention_logits -= lr_attention * grad_attention
-    return _collect(recorded)
+        if over:
+            break
+        # A run that has diverged is frozen: its rates are 0 from here on, and 0 times a finite number is 0.
+        rate_value *= finite[:, None]
+        model.value_vector.addcmul_(rate_value, grad_value.nan_to_num_(), value=-1)
+        if with_attention:
+            rate_attention *= finite[:, None, None]
+            model.attention_logits.addcmul_(rate_attention, grad_attention.nan_to_num_(), value=-1)
+    return _collect(runs, recorded, finite_steps.tolist())
 
 
-def loss_and_gradient(
-    model: PositionalAttentionModel,
-    patches: Float[Tensor, "samples patches dim"],
-    label: Float[Tensor, " samples"],
-    *,
-    with_attention: bool = True,
-) -> tuple[Tensor, Tensor, Float[Tensor, " dim"], Float[Tensor, "patches patches"] | None]:
-    """Loss, accuracy and the two gradients at once; the patches are read twice and nothing their size is made.
-
-    Notes
-    -----
-    With u = X v, z = D u S^T and F = sum_i sigma(z_i), the chain rule gives, per sample,
-    dF/du = D S^T sigma'(z), dF/dv = X^T dF/du, dF/dS = D sigma'(z) u^T; and through the softmax of a row,
-    dF/dA_i = S_i * (dF/dS_i - <dF/dS_i, S_i>). The loss log(1 + exp(-y F)) has slope -y sigmoid(-y F).
-    """
-    n, num_patches, patch_dim = patches.shape
-    attention = model.attention
-    projected = patches @ model.value_vector
-    preactivation = num_patches * projected @ attention.T
-    margin = label * activation(preactivation, model.degree, model.linear_coefficient).sum(-1)
-    loss, accuracy = softplus(-margin).mean(), (margin > 0).to(margin.dtype).mean()
-
-    slope = -label * torch.sigmoid(-margin) / n
-    upstream = (
-        slope[:, None] * num_patches * activation_slope(preactivation, model.degree, model.linear_coefficient)
-    )
-    grad_value = (upstream @ attention).reshape(-1) @ patches.reshape(-1, patch_dim)
-    if not with_attention:
-        return loss, accuracy, grad_value, None
-    grad_softmax = upstream.T @ projected
-    grad_attention = attention * (grad_softmax - (grad_softmax * attention).sum(-1, keepdim=True))
-    return loss, accuracy, grad_value, grad_attention.masked_fill_(model.on_diagonal, 0)
+def _stack_samples(runs: list[Run]) -> tuple[Tensor, Tensor, Tensor]:
+    """(R, n, D, d), (R, n), and weights (R, n): 1 / size, and 0 for padding. A single run's patches are not copied."""
+    if len(runs) == 1:
+        patches, label = runs[0].patches[None], runs[0].label[None]
+    else:
+        patches = pad_sequence([run.patches for run in runs], batch_first=True)
+        label = pad_sequence([run.label for run in runs], batch_first=True)
+    sizes = torch.tensor([[len(run.label)] for run in runs], device=label.device)
+    inside = torch.arange(label.shape[1], device=label.device) < sizes
+    return patches, label, inside.to(label.dtype) / sizes
 
 
 def check_descent(steps: int, lr_value: float, lr_attention: float, record_every: int = 1) -> None:
@@ -121,6 +168,14 @@ def check_descent(steps: int, lr_value: float, lr_attention: float, record_every
             raise ValueError(f"{name} = {rate}: a step size >= 0 is needed; the nearest: 0.0")
 
 
+def check_finite(trajectories: list[Trajectory]) -> list[Trajectory]:
+    """The trajectories, if none diverged; DivergenceError for the first that did."""
+    for trajectory in trajectories:
+        if trajectory.divergence:
+            raise DivergenceError(trajectory.divergence, trajectory)
+    return trajectories
+
+
 def divergence_message(loss: float, step: int, lr_value: float, lr_attention: float) -> str:
     return (
         f"the loss became {loss} at step {step} with lr_value = {lr_value:g} and lr_attention = {lr_attention:g}; "
@@ -128,6 +183,19 @@ def divergence_message(loss: float, step: int, lr_value: float, lr_attention: fl
     )
 
 
-def _collect(recorded: list[tuple]) -> Trajectory:
-    step, *tensors = zip(*recorded, strict=True)
-    return Trajectory(list(step), *(torch.stack(tensor) for tensor in tensors))
+def _collect(runs: list[Run], recorded: list[tuple], finite_steps: list[int]) -> list[Trajectory]:
+    """Each run's own trajectory, up to its divergence where it has one; and its model set to its last state."""
+    steps, *tensors = zip(*recorded, strict=True)
+    by_run = zip(*(torch.stack(tensor, dim=1) for tensor in tensors), strict=True)
+    trajectories = []
+    for run, last, curves in zip(runs, finite_steps, by_run, strict=True):
+        # Frozen runs repeat their last state: the first repetition stands for the step at which it was reached.
+        kept = [*(step for step in steps if step < last), *([last] if last <= steps[-1] else [])]
+        loss, accuracy, logits, value = (curve[: len(kept)] for curve in curves)
+        run.model.attention_logits.copy_(logits[-1])
+        run.model.value_vector.copy_(value[-1])
+        divergence = ""
+        if last <= steps[-1]:
+            divergence = divergence_message(loss[-1].item(), last, run.lr_value, run.lr_attention)
+        trajectories.append(Trajectory(kept, loss, accuracy, logits, value, divergence))
+    return trajectories

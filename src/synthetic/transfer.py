@@ -1,9 +1,7 @@
 """Transfer: keep the attention, learn a new feature from few samples."""
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import count
 
 import torch
 from jaxtyping import Float, Int
@@ -11,8 +9,9 @@ from torch import Tensor
 
 from src.seeding import child_generator
 from src.synthetic.distribution import SpatialDistribution
+from src.synthetic.gradient import samples_per_block
 from src.synthetic.model import PositionalAttentionModel
-from src.synthetic.realistic import DivergenceError, gradient_descent
+from src.synthetic.realistic import Run, check_finite, many_descents
 
 # Five thirds shrink a step 243-fold; what diverges even so is no matter of the step size.
 MAX_RETRIES = 5
@@ -39,10 +38,6 @@ class Descent:
     degree: int = 3
     linear_coefficient: float = 0.03
     diagonal: float = 1.0
-
-    def smaller(self) -> "Descent":
-        """The same descent with both step sizes divided by three."""
-        return replace(self, lr_value=self.lr_value / 3, lr_attention=self.lr_attention / 3)
 
 
 @dataclass(frozen=True)
@@ -78,25 +73,31 @@ def transfer_curve(
     """
     if not sample_sizes or min(sample_sizes) < 1:
         raise ValueError(f"sample_sizes = {list(sample_sizes)}: at least one size, each >= 1, is needed")
-    cells = {name: [] for name in runs[0]}
+    downstream, tests = [], []
     for index, arms in enumerate(runs):
-        for name, arm in arms.items():
+        drawn = {}
+        for arm in arms.values():
             device = arm.distribution.feature.device
-            draw = child_generator(seed, "downstream", index, device=device)
-            train = arm.distribution.sample(max(sample_sizes), generator=draw)
-            test = arm.distribution.sample(num_test, generator=draw)
+            if arm.distribution not in drawn:
+                draw = child_generator(seed, "downstream", index, device=device)
+                drawn[arm.distribution] = [
+                    arm.distribution.sample(n, generator=draw) for n in (max(sample_sizes), num_test)
+                ]
+            train, test = drawn[arm.distribution]
             for size in sample_sizes:
                 start = child_generator(seed, "downstream model", index, device=device)
-                model, retries = learn_downstream(
-                    arm, train.patches[:size], train.label[:size], descent, generator=start
+                downstream.append(
+                    downstream_run(arm, train.patches[:size], train.label[:size], descent, generator=start)
                 )
-                cells[name].append((accuracy_on(model, test.patches, test.label), retries))
-    tables = {
-        name: torch.tensor(cell).reshape(len(runs), len(sample_sizes), 2) for name, cell in cells.items()
-    }
+                tests.append(test)
+    retries = descend_with_retries(downstream, descent.steps)
+    accuracy = [
+        accuracy_on(run.model, test.patches, test.label) for run, test in zip(downstream, tests, strict=True)
+    ]
+    shape = (len(runs), len(runs[0]), len(sample_sizes))
     return TransferCurve(
-        {name: table[..., 0] for name, table in tables.items()},
-        {name: table[..., 1].long() for name, table in tables.items()},
+        dict(zip(runs[0], torch.tensor(accuracy).reshape(shape).unbind(1), strict=True)),
+        dict(zip(runs[0], torch.tensor(retries).reshape(shape).unbind(1), strict=True)),
     )
 
 
@@ -109,8 +110,20 @@ def learn_downstream(
     generator: torch.Generator,
 ) -> tuple[PositionalAttentionModel, int]:
     """Train a fresh model on the downstream sample, its attention kept where the arm has one; and the retries."""
-    kept = arm.attention_logits is not None
-    fresh = PositionalAttentionModel(
+    run = downstream_run(arm, patches, label, descent, generator=generator)
+    return run.model, *descend_with_retries([run], descent.steps)
+
+
+def downstream_run(
+    arm: Arm,
+    patches: Float[Tensor, "samples patches dim"],
+    label: Float[Tensor, " samples"],
+    descent: Descent,
+    *,
+    generator: torch.Generator,
+) -> Run:
+    """A fresh model at the start of its downstream descent, with the arm's attention where it has one."""
+    model = PositionalAttentionModel(
         *patches.shape[1:],
         degree=descent.degree,
         linear_coefficient=descent.linear_coefficient,
@@ -118,26 +131,36 @@ def learn_downstream(
         generator=generator,
         dtype=patches.dtype,
     )
+    kept = arm.attention_logits is not None
     if kept:
         with torch.no_grad():
-            fresh.attention_logits.copy_(arm.attention_logits)
-    for retries in count():
-        model = deepcopy(fresh)
-        try:
-            gradient_descent(
-                model,
-                patches,
-                label,
-                steps=descent.steps,
-                lr_value=descent.lr_value,
-                lr_attention=0.0 if kept else descent.lr_attention,
-                record_every=descent.steps,
-            )
-            return model, retries
-        except DivergenceError:
-            if retries == MAX_RETRIES:
-                raise
-            descent = descent.smaller()
+            model.attention_logits.copy_(arm.attention_logits)
+    return Run(model, patches, label, descent.lr_value, 0.0 if kept else descent.lr_attention)
+
+
+@torch.no_grad()
+def descend_with_retries(runs: Sequence[Run], steps: int) -> list[int]:
+    """Train all runs' models in place; those that diverge again from their start, with steps a third as large.
+
+    Returns
+    -------
+    How often each run's steps had to shrink. DivergenceError where MAX_RETRIES did not help.
+    """
+    left = dict(enumerate(runs))
+    retries = [0] * len(runs)
+    while left:
+        trajectories = many_descents(list(left.values()), steps=steps, record_every=steps)
+        diverged = {}
+        for (index, run), trajectory in zip(left.items(), trajectories, strict=True):
+            if trajectory.divergence:
+                if retries[index] == MAX_RETRIES:
+                    check_finite([trajectory])
+                retries[index] += 1
+                run.model.attention_logits.copy_(trajectory.attention_logits[0])
+                run.model.value_vector.copy_(trajectory.value_vector[0])
+                diverged[index] = replace(run, lr_value=run.lr_value / 3, lr_attention=run.lr_attention / 3)
+        left = diverged
+    return retries
 
 
 @torch.no_grad()
@@ -147,4 +170,16 @@ def accuracy_on(
     label: Float[Tensor, " samples"],
 ) -> float:
     """Share of inputs whose margin has the label's sign; an undecided input counts as wrong."""
-    return (model(patches) * label > 0).double().mean().item()
+    return accuracies_on(model, patches, label).item()
+
+
+@torch.no_grad()
+def accuracies_on(
+    model: Callable[[Tensor], Tensor],
+    patches: Float[Tensor, "samples patches dim"],
+    label: Float[Tensor, " samples"],
+) -> Float[Tensor, "*runs"]:
+    """`accuracy_on` for each model of a stack, all measured in one reading of the inputs."""
+    size = samples_per_block(patches)
+    blocks = zip(patches.split(size), label.split(size), strict=True)
+    return sum((model(x) * y > 0).sum(-1) for x, y in blocks).double() / len(label)

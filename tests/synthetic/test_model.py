@@ -72,3 +72,19 @@ def test_patches_of_another_shape_are_refused(model):
         ValueError, match=r"patches has shape \(2, 7, 5\); \(n, D, d\) = \(n, 6, 5\) is needed"
     ):
         model(torch.zeros(2, 7, DIM, dtype=torch.float64))
+
+
+def test_a_stack_is_its_models_on_shared_or_own_samples(model):
+    other = PositionalAttentionModel(D, DIM, diagonal=0.7, init_scale=0.5, dtype=torch.float64)
+    stack = PositionalAttentionModel.stack([model, other])
+    patches = torch.randn(2, 4, D, DIM, dtype=torch.float64)
+    for index, each in enumerate((model, other)):
+        assert torch.allclose(stack(patches)[index], each(patches[index]), rtol=1e-12)
+        assert torch.allclose(stack(patches[0])[index], each(patches[0]), rtol=1e-12)
+
+
+def test_other_parameters_leave_the_model_as_it_is(model):
+    before = model.value_vector.detach().clone()
+    changed = model.with_parameters(model.attention_logits.detach(), torch.zeros_like(before))
+    assert (changed(torch.ones(1, D, DIM, dtype=torch.float64)) == 0).all()
+    assert torch.equal(model.value_vector, before)

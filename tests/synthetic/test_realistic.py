@@ -1,4 +1,5 @@
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from torch.nn.functional import softplus
 from src.structure import Partition, patch_association
 from src.synthetic.distribution import SpatialDistribution, random_feature
 from src.synthetic.model import PositionalAttentionModel
-from src.synthetic.realistic import DivergenceError, gradient_descent
+from src.synthetic.realistic import DivergenceError, Run, gradient_descent, many_descents
 
 
 @pytest.fixture
@@ -118,3 +119,75 @@ def test_wrong_settings_are_refused(task, change, text):
     settings = {"steps": 1, "lr_value": 1e-3, "lr_attention": 1.0}
     with pytest.raises(ValueError, match=text):
         gradient_descent(model, sample.patches, sample.label, **{**settings, **change})
+
+
+def many(sizes, dtype, lr_attention=5.0):
+    """Independent runs with their own features, partitions and sample sizes, started away from 0."""
+    runs = []
+    for seed, n in enumerate(sizes):
+        generator = torch.Generator().manual_seed(seed)
+        partition = Partition.random(12, 3, generator=generator)
+        feature = random_feature(7, generator=generator, dtype=dtype)
+        sample = SpatialDistribution(partition, feature, 0.4).sample(n, generator=generator)
+        model = PositionalAttentionModel(12, 7, init_scale=0.03, generator=generator, dtype=dtype)
+        runs.append(Run(model, sample.patches, sample.label, 2e-3, lr_attention))
+    return runs
+
+
+# float32: 40 steps multiply rounding; a hundred times its unit leaves room and would not hide a wrong term.
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_a_run_goes_the_same_way_alone_and_in_company(dtype, tolerance):
+    sizes = [50, 3, 200, 50, 17]
+    together = many(sizes, dtype)
+    alone = deepcopy(together)
+    trajectories = many_descents(together, steps=40, record_every=7)
+    for run, lonely, trajectory in zip(together, alone, trajectories, strict=True):
+        rates = {"lr_value": lonely.lr_value, "lr_attention": lonely.lr_attention}
+        expected = gradient_descent(
+            lonely.model, lonely.patches, lonely.label, steps=40, record_every=7, **rates
+        )
+        assert trajectory.step == expected.step == [0, 7, 14, 21, 28, 35, 40]
+        for name in ("loss", "accuracy", "attention_logits", "value_vector"):
+            assert (getattr(trajectory, name) - getattr(expected, name)).abs().max() < tolerance
+        assert torch.equal(run.model.value_vector, trajectory.value_vector[-1])
+        assert torch.equal(run.model.attention_logits, trajectory.attention_logits[-1])
+    assert (trajectory.attention_logits[-1] - trajectory.attention_logits[0]).abs().max() > 0.01
+
+
+def test_a_run_that_diverges_is_frozen_and_leaves_the_others_alone():
+    runs = many([40, 40, 40], torch.float64)
+    wild = replace(runs[1], lr_value=100.0, lr_attention=1000.0)
+    expected = many_descents(deepcopy(runs), steps=60, record_every=25)
+    first, diverged, last = many_descents([runs[0], wild, runs[2]], steps=60, record_every=25)
+    assert (first.loss - expected[0].loss).abs().max() < 1e-10
+    assert (last.attention_logits - expected[2].attention_logits).abs().max() < 1e-10
+    with pytest.raises(DivergenceError) as alone:
+        run = many([40, 40, 40], torch.float64)[1]
+        gradient_descent(
+            run.model, run.patches, run.label, steps=60, lr_value=100.0, lr_attention=1000.0, record_every=25
+        )
+    assert diverged.divergence == str(alone.value)
+    assert "lr_value = 100 and lr_attention = 1000" in diverged.divergence
+    assert diverged.step == alone.value.trajectory.step and 0 < diverged.step[-1] < 60
+    assert len(diverged.loss) == len(diverged.step) and not diverged.loss[-1].isfinite()
+    assert diverged.loss[:-1].isfinite().all()
+
+
+def test_kept_attention_stays_among_runs_that_learn_theirs():
+    learning, kept = many([30, 30], torch.float64)
+    kept = replace(kept, lr_attention=0.0)
+    before = kept.model.attention_logits.detach().clone()
+    many_descents([learning, kept], steps=20)
+    assert torch.equal(kept.model.attention_logits, before)
+    assert kept.model.value_vector.abs().max() > 0.01
+
+
+def test_no_runs_no_trajectories():
+    assert many_descents([], steps=3) == []
+
+
+def test_runs_of_different_models_are_refused():
+    runs = many([5, 5], torch.float64)
+    runs[1].model.degree = 5
+    with pytest.raises(ValueError, match=r"degree = \[3, 5\]: one value for all models of a stack is needed"):
+        many_descents(runs, steps=1)
