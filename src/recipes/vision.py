@@ -21,7 +21,7 @@ from src.vision.probes import (
     undo_permutation,
 )
 from src.vision.training import TrainingHistory, TrainingSettings, evaluate, fit
-from src.vision.vit import ATTENTIONS, VisionTransformer, permute_patches
+from src.vision.vit import ATTENTIONS, Permuted, VisionTransformer
 
 
 @recipe("05_cifar", "pe-locality", "permuted", "positional-cifar10", "positional-cifar100")
@@ -93,17 +93,6 @@ def positional(
                 )
                 runs.setdefault(name if permutation is None else f"{name}_permuted", []).append(run)
     return _compare(runs, (image_size // patch_size,) * 2, test)
-
-
-class Permuted(nn.Module):
-    """A model that sees each image, augmented already, with its patches in another order."""
-
-    def __init__(self, model: nn.Module, permutation: Int[Tensor, " patches"], patch_size: int) -> None:
-        super().__init__()
-        self.model, self.permutation, self.patch_size = model, permutation, patch_size
-
-    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        return self.model(permute_patches(images, self.permutation, self.patch_size))
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The Vision Transformer of the paper's experiments, with content or with positional attention."""
 
+from copy import deepcopy
 from difflib import get_close_matches
 from os import PathLike
 from typing import NamedTuple
@@ -8,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from src.vision.attention import Attention
+from src.vision.attention import EVERY, Attention
 
 ATTENTIONS = ("content", "positional")
 
@@ -68,11 +69,12 @@ class Block(nn.Module):
         tokens: Float[Tensor, "batch tokens dim"],
         encodings: Float[Tensor, "tokens dim"] | None = None,
         return_attention: bool = False,
-    ) -> tuple[Float[Tensor, "batch tokens dim"], Tensor | None]:
+        rows: slice = EVERY,
+    ) -> tuple[Float[Tensor, "batch rows dim"], Tensor | None]:
         # Positional attention is the vanilla formula with the encodings in the place of the tokens.
         encodings = None if encodings is None else self.norm1(encodings)
-        mixed, attention = self.attn(self.norm1(tokens), encodings, return_attention)
-        tokens = tokens + mixed
+        mixed, attention = self.attn(self.norm1(tokens), encodings, return_attention, rows)
+        tokens = tokens[:, rows] + mixed
         return tokens + self.mlp(self.norm2(tokens)), attention
 
 
@@ -187,8 +189,10 @@ class VisionTransformer(nn.Module):
         tokens = self._embed(images)
         encodings = self.pos_embed[0] if self.attention == "positional" else None
         attentions, layers = [], [tokens]
-        for block in self.blocks:
-            tokens, attention = block(tokens, encodings, return_intermediates)
+        # After the last block the CLS token alone is read: unless all are to be shown, it alone is computed there.
+        last = EVERY if return_intermediates else slice(0, 1)
+        for block, rows in zip(self.blocks, [EVERY] * (len(self.blocks) - 1) + [last], strict=True):
+            tokens, attention = block(tokens, encodings, return_intermediates, rows)
             if return_intermediates:
                 attentions.append(attention)
                 layers.append(tokens)
@@ -209,6 +213,32 @@ class VisionTransformer(nn.Module):
             )
         if not images.is_floating_point():
             raise ValueError(f"images: expected floating point, got {images.dtype}; scale them first")
+
+
+@torch.no_grad()
+def freeze_attention(model: VisionTransformer) -> VisionTransformer:
+    """A copy for evaluation whose attention matrices are computed here, once, instead of at each forward pass.
+
+    The copy is a snapshot and cannot grow stale: it has weights of its own, none of which learns, and refuses to
+    load others. Its logits are `model`'s, bit for bit. State dicts are as they were.
+
+    Raises
+    ------
+    ValueError : content attention, which every image has its own of; later, weights loaded into the copy.
+    """
+    if model.attention != "positional":
+        raise ValueError(f"model: attention={model.attention!r} differs by image; needed: 'positional'")
+    frozen = deepcopy(model).eval().requires_grad_(False)
+    for block in frozen.blocks:
+        block.attn.frozen = block.attn.positional_matrix(block.norm1(frozen.pos_embed[0]))
+    frozen.register_load_state_dict_pre_hook(_refuse_weights)
+    return frozen
+
+
+def _refuse_weights(*_) -> None:
+    raise ValueError(
+        "a frozen model loads no weights: its attention would stay; freeze_attention anew is needed"
+    )
 
 
 def permute_patches(
@@ -232,12 +262,52 @@ def permute_patches(
     ------
     ValueError : sides that are no multiples of `patch_size`, or indices that are no permutation.
     """
+    rows, columns = _patch_grid(images, patch_size)
+    check_permutation(permutation, rows * columns)
+    return _move_patches(images, permutation, patch_size)
+
+
+class Permuted(nn.Module):
+    """A model that sees each image with its patches in another order, always the same; the order is no parameter.
+
+    Parameters
+    ----------
+    model : images to logits.
+    permutation : (patches,), as in `permute_patches`; ``torch.arange(patches)`` leaves the patches in their places.
+    patch_size : pixels per side of a patch.
+
+    Raises
+    ------
+    ValueError : indices that are no permutation and, when called, images with another number of patches.
+    """
+
+    def __init__(self, model: nn.Module, permutation: Int[Tensor, " patches"], patch_size: int):
+        super().__init__()
+        check_permutation(permutation, len(permutation))
+        self.model, self.patch_size = model, patch_size
+        # A buffer, so that it moves to the model's device; the state dict stays without it.
+        self.register_buffer("permutation", permutation, persistent=False)
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """The model's logits of the permuted images; nothing here waits for the device."""
+        rows, columns = _patch_grid(images, self.patch_size)
+        if len(self.permutation) != rows * columns:
+            raise ValueError(
+                f"images: expected {len(self.permutation)} patches, as many as permutation has, got {rows * columns}"
+            )
+        return self.model(_move_patches(images, self.permutation, self.patch_size))
+
+
+def _patch_grid(images: Tensor, patch_size: int) -> tuple[int, int]:
     height, width = images.shape[-2:]
     _check_positive(patch_size=patch_size)
     _check_multiple("image height", height, "patch_size", patch_size)
     _check_multiple("image width", width, "patch_size", patch_size)
-    rows, columns = height // patch_size, width // patch_size
-    check_permutation(permutation, rows * columns)
+    return height // patch_size, width // patch_size
+
+
+def _move_patches(images: Tensor, permutation: Tensor, patch_size: int) -> Tensor:
+    rows, columns = _patch_grid(images, patch_size)
     patches = images.unflatten(-1, (columns, patch_size)).unflatten(-3, (rows, patch_size))
     patches = patches.transpose(-3, -2).flatten(2, 3)  # (batch, channels, patches, patch_size, patch_size)
     patches = patches[:, :, permutation.to(images.device)]
