@@ -1,9 +1,11 @@
 """Attention inside a ViT block: of the tokens' content, or of their positions alone."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
 EVERY = slice(None)
 
@@ -15,13 +17,38 @@ def attention_matrix(
     return (query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).softmax(dim=-1)
 
 
+def positional_attention(
+    encodings: Float[Tensor, "tokens dim"],
+    norms: Sequence[nn.LayerNorm],
+    projections: Sequence[nn.Linear],
+    num_heads: int,
+) -> Float[Tensor, "layers heads tokens tokens"]:
+    """The attention matrices of all layers from the encodings alone, in one product of each kind for all layers.
+
+    Parameters
+    ----------
+    norms, projections : `norm1` and `attn.qkv` of each layer; a layer's queries and keys come from its own.
+    """
+    dim = encodings.shape[-1]
+    scale, shift = (torch.stack([getattr(norm, name) for norm in norms]) for name in ("weight", "bias"))
+    # The first 2 dim rows of qkv make queries and keys, the rest values.
+    weight, bias = (
+        torch.stack([getattr(qkv, name)[: 2 * dim] for qkv in projections]) for name in ("weight", "bias")
+    )
+    # LayerNorm with each layer's own scale and shift; what is before them all layers share.
+    encodings = layer_norm(encodings, (dim,), eps=norms[0].eps) * scale[:, None] + shift[:, None]
+    query_key = torch.baddbmm(bias[:, None], encodings, weight.mT).unflatten(-1, (2, num_heads, -1))
+    query, key = query_key.transpose(1, 3).unbind(2)  # from (layers, heads, 2, tokens, head_dim)
+    return attention_matrix(query, key)
+
+
 class Attention(nn.Module):
     """Multi-head attention with one set of weights and two ways to use it.
 
-    Content attention (no `encodings` given) computes queries, keys and values from the tokens: one
-    matrix per image. Positional attention computes queries and keys from the positional encodings and
-    only the values from the tokens: one matrix per head serves every image, and is never copied per image.
-    The weights have the same names and shapes in both, so that two models may start from the same draw.
+    Content attention computes queries, keys and values from the tokens: one matrix per image. With positional
+    attention the matrix is given, see `positional_attention`, and only the values come from the tokens: one
+    matrix per head serves every image, and is never copied per image. The weights have the same names and
+    shapes in both, so that two models may start from the same draw.
 
     Parameters
     ----------
@@ -35,12 +62,11 @@ class Attention(nn.Module):
         self.head_dim = embed_dim // num_heads
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)
-        self.register_buffer("frozen", None, persistent=False)  # see `src.vision.vit.freeze_attention`
 
     def forward(
         self,
         tokens: Float[Tensor, "batch tokens dim"],
-        encodings: Float[Tensor, "tokens dim"] | None = None,
+        attention: Float[Tensor, "heads tokens tokens"] | None = None,
         return_attention: bool = False,
         rows: slice = EVERY,
     ) -> tuple[Float[Tensor, "batch rows dim"], Float[Tensor, "*batch heads rows tokens"] | None]:
@@ -48,6 +74,7 @@ class Attention(nn.Module):
 
         Parameters
         ----------
+        attention : of the positions; None for that of the tokens' content.
         rows : the tokens that look; all are looked at. What nobody reads afterwards need not be computed.
 
         Returns
@@ -55,19 +82,12 @@ class Attention(nn.Module):
         The mixed tokens and, where `return_attention` asks for it, the attention: (batch, heads, rows,
         tokens) from content, (heads, rows, tokens) from positions; otherwise None.
         """
-        if encodings is None:
+        if attention is None:
             mixed, attention = self._mix_by_content(tokens, return_attention, rows)
         else:
-            mixed, attention = self._mix_by_position(tokens, encodings, rows)
+            attention = attention[:, rows]
+            mixed = self._mix_by_position(tokens, attention)
         return self.proj(mixed), attention if return_attention else None
-
-    def positional_matrix(
-        self, encodings: Float[Tensor, "tokens dim"]
-    ) -> Float[Tensor, "heads tokens tokens"]:
-        """The attention of positions alone, one matrix per head, with its gradient."""
-        weight, bias = self._split(2, 1)
-        query, key = linear(encodings, weight[0], bias[0]).chunk(2, dim=-1)
-        return attention_matrix(self._heads(query), self._heads(key))
 
     def _mix_by_content(self, tokens: Float[Tensor, "batch tokens dim"], return_attention: bool, rows: slice):
         if rows == EVERY:
@@ -76,7 +96,7 @@ class Attention(nn.Module):
             weight, bias = self._split(1, 2)
             query = linear(tokens[:, rows], weight[0], bias[0])
             key, value = linear(tokens, weight[1], bias[1]).chunk(2, dim=-1)
-        query, key, value = (self._heads(part) for part in (query, key, value))
+        query, key, value = (self._heads(part).transpose(1, 2) for part in (query, key, value))
         if return_attention:  # the equation; the fused kernel below computes the same without the matrix
             attention = attention_matrix(query, key)
             mixed = attention @ value
@@ -86,22 +106,17 @@ class Attention(nn.Module):
         return mixed.transpose(1, 2).flatten(-2), attention
 
     def _mix_by_position(
-        self,
-        tokens: Float[Tensor, "batch tokens dim"],
-        encodings: Float[Tensor, "tokens dim"],
-        rows: slice,
+        self, tokens: Float[Tensor, "batch tokens dim"], attention: Float[Tensor, "heads rows tokens"]
     ):
-        attention = self.positional_matrix(encodings) if self.frozen is None else self.frozen
-        attention = attention[:, rows]
         weight, bias = self._split(2, 1)
-        value = linear(tokens, weight[1], bias[1]).unflatten(-1, (self.num_heads, self.head_dim))
+        value = self._heads(linear(tokens, weight[1], bias[1]))
         # einsum folds the batch into the columns of one product per head; `@` would copy the attention.
-        return torch.einsum("hij,bjhd->bihd", attention, value).flatten(-2), attention
+        return torch.einsum("hij,bjhd->bihd", attention, value).flatten(-2)
 
     def _split(self, *parts: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Weight and bias of `qkv` in parts, of three in all: queries, keys and values, in this order."""
         dims = [part * self.proj.in_features for part in parts]
         return self.qkv.weight.split(dims), self.qkv.bias.split(dims)
 
-    def _heads(self, features: Float[Tensor, "*batch tokens dim"]):
-        return features.unflatten(-1, (self.num_heads, self.head_dim)).transpose(-3, -2)
+    def _heads(self, features: Float[Tensor, "batch tokens dim"]):
+        return features.unflatten(-1, (self.num_heads, self.head_dim))

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from src.vision.attention import EVERY, Attention
+from src.vision.attention import EVERY, Attention, positional_attention
 
 ATTENTIONS = ("content", "positional")
 
@@ -67,13 +67,11 @@ class Block(nn.Module):
     def forward(
         self,
         tokens: Float[Tensor, "batch tokens dim"],
-        encodings: Float[Tensor, "tokens dim"] | None = None,
+        attention: Float[Tensor, "heads tokens tokens"] | None = None,
         return_attention: bool = False,
         rows: slice = EVERY,
     ) -> tuple[Float[Tensor, "batch rows dim"], Tensor | None]:
-        # Positional attention is the vanilla formula with the encodings in the place of the tokens.
-        encodings = None if encodings is None else self.norm1(encodings)
-        mixed, attention = self.attn(self.norm1(tokens), encodings, return_attention, rows)
+        mixed, attention = self.attn(self.norm1(tokens), attention, return_attention, rows)
         tokens = tokens[:, rows] + mixed
         return tokens + self.mlp(self.norm2(tokens)), attention
 
@@ -157,6 +155,7 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_dim) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.head = nn.Linear(embed_dim, num_classes)
+        self.register_buffer("frozen", None, persistent=False)  # see `freeze_attention`
         self._initialize(generator)
 
     def _initialize(self, generator: torch.Generator | None) -> None:
@@ -187,17 +186,25 @@ class VisionTransformer(nn.Module):
         ValueError : images of another shape or type than the model was built for.
         """
         tokens = self._embed(images)
-        encodings = self.pos_embed[0] if self.attention == "positional" else None
-        attentions, layers = [], [tokens]
+        depth = len(self.blocks)
+        given = [None] * depth if self.attention == "content" else self.positional_attention().unbind()
         # After the last block the CLS token alone is read: unless all are to be shown, it alone is computed there.
-        last = EVERY if return_intermediates else slice(0, 1)
-        for block, rows in zip(self.blocks, [EVERY] * (len(self.blocks) - 1) + [last], strict=True):
-            tokens, attention = block(tokens, encodings, return_intermediates, rows)
+        rows = [EVERY] * (depth - 1) + [EVERY if return_intermediates else slice(0, 1)]
+        attentions, layers = [], [tokens]
+        for block, own, read in zip(self.blocks, given, rows, strict=True):
+            tokens, attention = block(tokens, own, return_intermediates, read)
             if return_intermediates:
                 attentions.append(attention)
                 layers.append(tokens)
         logits = self.head(self.norm(tokens[:, 0]))
         return (logits, Intermediates(tuple(attentions), tuple(layers))) if return_intermediates else logits
+
+    def positional_attention(self) -> Float[Tensor, "depth heads tokens tokens"]:
+        """The attention of positions alone: the vanilla formula with `pos_embed` in the place of the tokens."""
+        if self.frozen is not None:
+            return self.frozen
+        norms, projections = zip(*((block.norm1, block.attn.qkv) for block in self.blocks), strict=True)
+        return positional_attention(self.pos_embed[0], norms, projections, self.blocks[0].attn.num_heads)
 
     def _embed(self, images: Tensor) -> Float[Tensor, "batch tokens dim"]:
         self._check_images(images)
@@ -229,8 +236,7 @@ def freeze_attention(model: VisionTransformer) -> VisionTransformer:
     if model.attention != "positional":
         raise ValueError(f"model: attention={model.attention!r} differs by image; needed: 'positional'")
     frozen = deepcopy(model).eval().requires_grad_(False)
-    for block in frozen.blocks:
-        block.attn.frozen = block.attn.positional_matrix(block.norm1(frozen.pos_embed[0]))
+    frozen.frozen = model.positional_attention()
     frozen.register_load_state_dict_pre_hook(_refuse_weights)
     return frozen
 

@@ -113,8 +113,9 @@ class TestAttention:
 
     def test_positional_mixing_is_the_equation(self):
         attn = small_vit("positional").blocks[0].attn
-        tokens, encodings = random_images().reshape(4, 16, 12), random_images(seed=3)[0].reshape(16, 12)
-        mixed, attention = attn(tokens, encodings, return_attention=True)
+        tokens = random_images().reshape(4, 16, 12)
+        attention = torch.rand(2, 16, 16, generator=seeded(3), dtype=torch.float64)
+        mixed, _ = attn(tokens, attention)
         value = linear(tokens, attn.qkv.weight[24:], attn.qkv.bias[24:])
         heads = [
             attention[head] @ value[image, :, 6 * head : 6 * head + 6]
@@ -268,11 +269,10 @@ class TestFrozenAttention:
         )
         model, images = small_vit("positional"), random_images()
         frozen = freeze_attention(model)
-        assert len(calls) == 3  # one a layer
         frozen(images), frozen(images)
+        assert len(calls) == 1
+        model(images), model(images)
         assert len(calls) == 3
-        model(images)
-        assert len(calls) == 6
 
     def test_a_frozen_model_is_a_snapshot(self):
         """Training goes on in the model; neither side reaches the other, and the copy takes no weights."""
