@@ -108,8 +108,13 @@ class Attention(nn.Module):
     def _mix_by_position(
         self, tokens: Float[Tensor, "batch tokens dim"], attention: Float[Tensor, "heads rows tokens"]
     ):
-        weight, bias = self._split(2, 1)
-        value = self._heads(linear(tokens, weight[1], bias[1]))
+        weight, bias = (parts[1] for parts in self._split(2, 1))
+        if attention.shape[1] == 1:
+            # One row: its mean of the tokens first, then the values of that; as rows sum to one, the same.
+            mean = torch.einsum("hj,bjd->bhd", attention[:, 0], tokens)
+            weight = weight.unflatten(0, (self.num_heads, self.head_dim))
+            return (torch.einsum("bhd,hed->bhe", mean, weight).flatten(1) + bias)[:, None]
+        value = self._heads(linear(tokens, weight, bias))
         # einsum folds the batch into the columns of one product per head; `@` would copy the attention.
         return torch.einsum("hij,bjhd->bihd", attention, value).flatten(-2)
 

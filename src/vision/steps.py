@@ -129,7 +129,8 @@ class Step:
         gradients = torch.autograd.grad(losses.sum(), list(learned.values()), allow_unused=True)
         for name, gradient in zip(learned, gradients, strict=True):
             if gradient is not None:
-                for model, own in zip(self.models, gradient, strict=True):
+                # The fused optimizer takes for granted that a gradient lies in memory as its parameter does.
+                for model, own in zip(self.models, gradient.contiguous(), strict=True):
                     model.get_parameter(name).grad = own
         return losses.detach()
 
