@@ -187,12 +187,14 @@ class VisionTransformer(nn.Module):
         """
         tokens = self._embed(images)
         depth = len(self.blocks)
-        given = [None] * depth if self.attention == "content" else self.positional_attention().unbind()
+        matrices = None if self.attention == "content" else self.positional_attention()
         # After the last block the CLS token alone is read: unless all are to be shown, it alone is computed there.
         rows = [EVERY] * (depth - 1) + [EVERY if return_intermediates else slice(0, 1)]
         attentions, layers = [], [tokens]
-        for block, own, read in zip(self.blocks, given, rows, strict=True):
-            tokens, attention = block(tokens, own, return_intermediates, read)
+        for index, block in enumerate(self.blocks):
+            # Not `unbind`: of one layer, torch.compile (2.12, CPU) returns a wrong gradient of it.
+            own = None if matrices is None else matrices[index]
+            tokens, attention = block(tokens, own, return_intermediates, rows[index])
             if return_intermediates:
                 attentions.append(attention)
                 layers.append(tokens)
