@@ -59,7 +59,8 @@ class CudaGraphs:
         """Record `function`, which is not run; each call of what is returned replays it, with one launch."""
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=self.stream):
+            # "thread_local": a thread that pins the next batch's memory must not break the recording.
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 result = function()
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
