@@ -6,15 +6,17 @@ the products of forward and backward, three times those of forward, and the byte
 all else is fused: inputs and outputs of the products, in bfloat16, and AdamW's 7 accesses of 4 bytes a weight.
 """
 
+from dataclasses import replace
 from statistics import median
 
 import torch
-from harness import Promise, Row, arguments, compare, finish, seconds_text
+from harness import Curve, Promise, Row, arguments, compare, curve, finish
 from many_trainings import random_images
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
-from vision_steps import IN_WORDS, SHAPE
+from vision_steps import IN_WORDS, SHAPE, SMALL
 
+from src.pages import seconds_text
 from src.seeding import child_generator
 from src.vision.augment import Augmentation, apply_policy, augment
 from src.vision.images import ImageSet
@@ -23,6 +25,7 @@ from src.vision.training import TrainingHistory, fit
 from src.vision.vit import VisionTransformer
 
 BATCH, PUBLISHED, PROMISED = 128, 1240.0, 50_000
+SMALL_32 = SMALL | {"image_size": 32}
 AUGMENTATION = Augmentation(policy="autoaugment-cifar10")
 PROMISE = Promise(
     "cifar_throughput",
@@ -48,17 +51,28 @@ def main() -> None:
     published = Row("published, one V100", [len(data) / PUBLISHED] * repeats, 0, PUBLISHED, "images/s")
     finish(
         PROMISE, [*rows, published], chosen, reference=published.name, contender="fit",
-        agreement=f"{agreement}; {floor()}",
+        agreement=f"{agreement}; {floor()}", curves=[over_images(chosen.device)],
     )  # fmt: skip
 
 
+def over_images(device: torch.device) -> Curve:
+    """One epoch of a small model, start of `fit` included."""
+    counts = (256, 512, 1_024, 2_048)
+    data = random_images(counts[-1])
+    sets = {n: replace(data, images=data.images[:n], labels=data.labels[:n]) for n in counts}
+    points = [
+        (n, lambda part=part: train(part, device, 1, "auto", shape=SMALL_32)) for n, part in sets.items()
+    ]
+    return curve("one epoch of a small ViT over images", "images", points, device=device, repeats=1)
+
+
 def train(
-    data: ImageSet, device: torch.device, epochs: int, compile: bool | str, **changes
+    data: ImageSet, device: torch.device, epochs: int, compile: bool | str, shape: dict = SHAPE, **changes
 ) -> TrainingHistory:
     settings = TrainingSettings(
         epochs=epochs, batch_size=BATCH, accelerator=device.type, compile=compile, progress=False, **changes
     )
-    model = VisionTransformer(**SHAPE, generator=torch.Generator().manual_seed(0))
+    model = VisionTransformer(**shape, generator=torch.Generator().manual_seed(0))
     return fit(model, data, settings=settings, augmentation=AUGMENTATION)
 
 

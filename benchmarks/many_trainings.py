@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 from harness import Promise, arguments, compare, finish
-from vision_steps import PAPER
+from vision_steps import NARROW, PAPER
 
 from src.vision.augment import Augmentation
 from src.vision.images import ImageSet
@@ -18,7 +18,6 @@ from src.vision.training import fit, fit_ensemble
 from src.vision.vit import VisionTransformer
 
 SEEDS = range(5)
-SMALL = {"embed_dim": 96, "depth": 4, "num_heads": 3, "mlp_dim": 192}
 PROMISE = Promise(
     "many_trainings",
     "5 trainings (seeds) at once against one after the other, positional ViT (4 layers, 96 wide, batch 32): "
@@ -33,7 +32,7 @@ def main() -> None:
         chosen.device.type
     ]
     calls, work, agreement = {}, {}, []
-    for (name, count), shape in zip(steps.items(), (SMALL, PAPER), strict=True):
+    for (name, count), shape in zip(steps.items(), (NARROW, PAPER), strict=True):
         data = random_images(32 * count)
         settings = TrainingSettings(
             epochs=1, batch_size=32, precision="32-true", accelerator=chosen.device.type, progress=False

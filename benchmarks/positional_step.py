@@ -6,8 +6,8 @@ block, where the CLS token alone is computed, next to none instead of 2 d^2. By 
 """
 
 import torch
-from harness import Promise, arguments, compare, finish
-from vision_steps import BATCH, IN_WORDS, SHAPE, random_batch, training_step
+from harness import Curve, Promise, arguments, compare, curve, finish
+from vision_steps import BATCH, IN_WORDS, SHAPE, SMALL, random_batch, training_step
 
 from src.vision.vit import ATTENTIONS, VisionTransformer
 
@@ -28,7 +28,20 @@ def main() -> None:
     rows = compare(
         steps, repeats=chosen.repeats, device=chosen.device, work=dict.fromkeys(steps, BATCH), unit="images"
     )
-    finish(PROMISE, rows, chosen, reference="content", contender="positional", agreement=agreement)
+    curves = [over_tokens(name, chosen.device) for name in ATTENTIONS]
+    finish(
+        PROMISE, rows, chosen, reference="content", contender="positional", agreement=agreement, curves=curves
+    )
+
+
+def over_tokens(name: str, device: torch.device) -> Curve:
+    """A step of a small model, 16 images at a time, on images of 16 to 64 pixels."""
+    points = []
+    for side in (16, 32, 48, 64):
+        model = VisionTransformer(side, **SMALL, attention=name).to(device)
+        step = training_step(model, *random_batch(16, device, side))
+        points.append((1 + (side // SMALL["patch_size"]) ** 2, step))
+    return curve(f"{name} ViT, step over tokens", "tokens", points, device=device)
 
 
 @torch.no_grad()

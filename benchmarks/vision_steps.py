@@ -15,12 +15,14 @@ from src.vision.graphs import WARM_UP, CudaGraphs, Recorded
 BATCH = 64
 PAPER = {"embed_dim": 384, "depth": 7, "num_heads": 12, "mlp_dim": 384}
 SHAPE = {"image_size": 32, "patch_size": 4, "num_classes": 10} | PAPER
+NARROW = {"embed_dim": 96, "depth": 4, "num_heads": 3, "mlp_dim": 192}
+SMALL = {"patch_size": 4, "num_classes": 10} | NARROW
 IN_WORDS = "7 layers, 384 wide, 12 heads, 65 tokens"
 
 
-def random_batch(batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def random_batch(batch: int, device: torch.device, image_size: int = 32) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(batch, 3, 32, 32, generator=generator)
+    images = torch.randn(batch, 3, image_size, image_size, generator=generator)
     return images.to(device), torch.randint(10, (batch,), generator=generator).to(device)
 
 

@@ -207,7 +207,7 @@ def _timing_row(row: Mapping) -> str:
     seconds = row["seconds"]
     span = f"{seconds_text(min(seconds))} to {seconds_text(max(seconds))} (n = {len(seconds)})"
     pace = "" if row["throughput"] is None else f"{row['throughput']:,.0f} {row['unit']}"
-    memory = f"{row['peak_bytes'] / 2**20:,.1f} MiB"
+    memory = f"{row['peak_bytes'] / 2**20:,.1f} MiB" if row["peak_bytes"] else "—"
     cells = (escape(row["name"]), seconds_text(median(seconds)), span, memory, escape(pace))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 

@@ -127,7 +127,9 @@ def test_the_cost_of_imagenet_is_counted_attention_included():
     cost = vision.training_cost(resolve("07_imagenet", preset="paper"), num_images=10)
     tokens, width, depth = 197, 192, 12
     block, keys_and_values = 12 * width**2 + 2 * tokens * width, 2 * width**2
-    by_hand = 2 * tokens * ((depth - 1) * block + keys_and_values)  # of the last block only the CLS token is read
+    by_hand = (
+        2 * tokens * ((depth - 1) * block + keys_and_values)
+    )  # of the last block only the CLS token is read
     assert cost["forward"] == pytest.approx(by_hand, rel=0.03)
     assert cost["training"] == cost["forward"] * 3 * 10 * 300
 
