@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from src import parameters, records
-from src.claims import CLAIMS
+from src.claims import CLAIMS, find
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,14 +97,18 @@ def run_chapter(options: argparse.Namespace) -> None:
 
 
 def record_claim(options: argparse.Namespace) -> None:
-    claim = CLAIMS[parameters.one_of("claim", options.claim, CLAIMS)]
+    claim = find(options.claim)
     values = parameters.resolve(claim.chapter, options.parameter, preset=options.preset, claim=claim.key)
     folder = options.out / claim.key / _slug(options.preset, options)
-    if folder.exists():
+    writes = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes what all of them compute
+    if writes and folder.exists():
         raise FileExistsError(f"{folder} holds a record already; choose another --out, or remove it first")
     from src.recipes import REGISTRY, synthetic, vision  # noqa: F401  (importing the halves registers their recipes)
     from src.synthetic.realistic import DivergenceError
 
+    if not writes:
+        REGISTRY[claim.key](values, claim.key)
+        return
     try:
         with records.new_folder(folder) as part:
             record = REGISTRY[claim.key](values, claim.key)

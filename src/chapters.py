@@ -17,6 +17,11 @@ from src.pages import OUT_VARIABLE
 
 BOOK_OUT = sources.ROOT / "outputs" / "book"
 
+SHOWN = {
+    "load_records": "**/record.json",
+    "load_benchmarks": "benchmarks/*.json",
+}  # call of a page -> its files
+
 
 class ChapterError(RuntimeError):
     """A chapter failed while it ran. `refused` is true where it refused its input rather than broke."""
@@ -32,7 +37,9 @@ def chapter_digest(chapter: str) -> str:
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     texts = ["".join(cell["source"]) for cell in cells]
     requirements = sorted(sources.ROOT.glob("requirements.*"))
-    shown = sorted(records.RESULTS.rglob("record.json")) if "load_records" in code else []
+    shown = [
+        file for call, files in SHOWN.items() if call in code for file in sorted(records.RESULTS.glob(files))
+    ]
     files = [*sources.imported_files(code), *requirements, *shown]
     return sources.digest(files, *texts, repr(records.versions()))
 
@@ -115,7 +122,7 @@ def _execute(chapter: str, values: Mapping[str, object], folder: Path, report: C
                 config=Config(KernelManager={"transport": "ipc"}),  # sockets in files: no ports, no strangers
             )
         except PapermillExecutionError as error:
-            refused = error.ename in ("ParameterError", "ValueError", "FileNotFoundError", "PermissionError")
+            refused = error.ename in ("ValueError", "FileNotFoundError", "PermissionError")
             reason = error.evalue.strip().split("\n")[0]
             raise ChapterError(f"{chapter}: {error.ename}: {reason}", refused) from error
 

@@ -3,12 +3,13 @@
 Every bound was set before the runs that it judges; its reason stands beside it.
 """
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from src.records import Record
+from src.choices import one_of
+from src.parameters import SCALE_FREE
+from src.records import Record, pooled
 
 REPRODUCED, PARTLY, CONTRADICTED = "reproduced", "partly", "contradicted"
 NOT_RUN = "not run at this scale"
@@ -253,7 +254,7 @@ CLAIMS = {
                 ("cifar10", "CIFAR-10", "05_cifar", "similar", 0.5),
                 ("cifar100", "CIFAR-100", "05_cifar", "similar", 0.1),
                 ("svhn", "SVHN", "06_svhn", "similar", 0.3),
-                ("imagenet", "ImageNet", "07_imagenet", "71.9 % vanilla, 68.9 % positional", 0.5),
+                ("imagenet", "ImageNet", "07_imagenet", "71.9 % vanilla, 68.9 % positional", 0.1),
             )
         ),
     )
@@ -261,11 +262,8 @@ CLAIMS = {
 
 
 def find(key: str) -> Claim:
-    """The claim of that key. KeyError suggests the nearest."""
-    if key not in CLAIMS:
-        nearest = difflib.get_close_matches(key, CLAIMS, 1, 0)[0]
-        raise KeyError(f"no claim {key!r}; the nearest: {nearest}")
-    return CLAIMS[key]
+    """The claim of that key. ValueError suggests the nearest."""
+    return CLAIMS[one_of("claim", key, CLAIMS)]
 
 
 def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verdict:
@@ -288,9 +286,38 @@ def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verd
     return Verdict(claim, scale, word, values, passed, tuple(chosen))
 
 
+def strongest(key: str, records: Iterable[Record]) -> Record:
+    """The claim's repetitions at the largest scale there is, as one record. ValueError where there is none."""
+    records = list(records)
+    verdicts = (judge(key, records, scale) for scale in reversed(find(key).scales))
+    found = next((verdict.records for verdict in verdicts if verdict.records), ())
+    if not found:
+        raise ValueError(f"no record of {key} is there; `python -m src record {key}` makes one")
+    return pooled(found)
+
+
+def by_factor(key: str, records: Iterable[Record], factor: str) -> dict[object, Record]:
+    """The claim's pooled record for each value of one parameter, all others as where most repetitions are.
+
+    All are at laptop scale; values ascend. Whether a run *also* trained on permuted images makes no difference.
+    """
+    records = [record for record in records if record.claim == key and record.scale == SCALES[0]]
+    free = {factor: None, "permute": None}
+    base = _setting(_largest_group(records)[0]) | free if records else {}
+    groups: dict[object, list[Record]] = {}
+    for record in records:
+        if _setting(record) | free == base:
+            groups.setdefault(record.parameters[factor], []).append(record)
+    return {value: pooled(groups[value]) for value in sorted(groups)}
+
+
 def _largest_group(records: list[Record]) -> list[Record]:
     groups: dict[str, list[Record]] = {}
     for record in records:
-        setting = {k: v for k, v in record.parameters.items() if k not in ("seed", "num_seeds", "device")}
-        groups.setdefault(repr(sorted(setting.items())), []).append(record)
+        groups.setdefault(repr(sorted(_setting(record).items())), []).append(record)
     return max(groups.values(), key=len, default=[])
+
+
+def _setting(record: Record) -> dict[str, object]:
+    """The parameters in which two repetitions of one experiment agree."""
+    return {name: value for name, value in record.parameters.items() if name not in SCALE_FREE}

@@ -1,13 +1,13 @@
 """HTML fragments of the book's pages: verdict boxes, the footer that says where numbers come from, the claims table."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 
-from src.claims import CLAIMS, NOT_RUN, Verdict, judge
-from src.parameters import chapters
+from src.claims import CLAIMS, NOT_RUN, SCALES, Claim, Verdict, judge
+from src.parameters import notebook
 from src.records import Record
 
 # The command line names here the folder in which a chapter leaves its records; unset, a chapter leaves none.
@@ -31,9 +31,13 @@ def verdict_box(record: Record, claim: str | None = None) -> Html:
     """The end of a chapter: the verdict of a live run on its claim, or on another that it shows, check by check."""
     verdict = judge(claim or record.claim, [record], record.scale)
     items = "".join(f"<li>{line}</li>" for line in _check_lines(verdict))
+    seen = [f"{verdict.scale} scale"]
+    if "dataset" in record.parameters:
+        seen.append(f"on {record.parameters['dataset']}")
+    title = f"<strong>{verdict.claim.key}: {verdict.word}</strong> ({', '.join(seen)})"
     return Html(
-        f'<div class="verdict verdict-{_style(verdict)}"><p><strong>{verdict.claim.key}: {verdict.word}</strong>'
-        f" ({verdict.scale} scale)</p><p>{escape(verdict.claim.words)}</p><ul>{items}</ul></div>"
+        f'<div id="verdict-{verdict.claim.key}" class="verdict verdict-{_style(verdict)}"><p>{title}</p>'
+        f"<p>{escape(verdict.claim.words)}</p><ul>{items}</ul></div>"
     )
 
 
@@ -68,31 +72,71 @@ def footer(*records: Record) -> Html:
     return Html(f'<dl class="run-footer">{lines}</dl>')
 
 
+def origin(record: Record) -> Html:
+    """Which record the figures that follow are drawn from: claim, scale, setting, repetitions, device, date."""
+    names = ("train_limit", "image_size", "patch_size", "embed_dim", "depth", "epochs")
+    setting = ", ".join(f"{name} {record.parameters[name]}" for name in names if name in record.parameters)
+    text = f"{record.claim}, {record.scale} scale, n = {record.parameters['num_seeds']}: {_origin(record)}"
+    return Html(f'<p class="origin"><strong>Record</strong> {escape(text)} ({escape(setting)})</p>')
+
+
+def missing(text: str) -> Html:
+    """A box in the place of something that was not run."""
+    return Html(f'<div class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
+
+
+def claims_overview(records: list[Record]) -> Html:
+    """All claims at a glance: one row a claim, one verdict a scale."""
+    head = "".join(f"<th>{column}</th>" for column in ("claim", *(f"{scale} scale" for scale in SCALES)))
+    rows = "".join(
+        f'<tr><td><a href="#record-{claim.key}">{claim.key}</a></td>'
+        + "".join(f"<td>{_badge(claim, records, scale)}</td>" for scale in SCALES)
+        + "</tr>"
+        for claim in CLAIMS.values()
+    )
+    return Html(f'<table class="overview"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+
+
+def _badge(claim: Claim, records: list[Record], scale: str) -> str:
+    """The verdict at one scale; nothing where the claim has no such scale."""
+    if scale not in claim.scales:
+        return '<span class="no-scale">—</span>'
+    verdict = judge(claim.key, records, scale)
+    return f'<span class="verdict verdict-{_style(verdict)}">{verdict.word}</span>'
+
+
 def claims_table(records: list[Record], chapter: str | None = None) -> Html:
-    """One row a claim and scale, of all claims or a chapter's; what is missing is shown as missing."""
-    columns = ("claim", "the paper", "scale", "ours, and the tolerance", "verdict", "made with", "shown in")
-    head = "".join(f"<th>{column}</th>" for column in columns)
+    """The claims, all or a chapter's, each with one row a scale; what is missing is shown as missing."""
     claims = [claim for claim in CLAIMS.values() if chapter in (None, claim.chapter)]
-    rows = "".join(_claim_row(judge(claim.key, records, scale)) for claim in claims for scale in claim.scales)
-    return Html(f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+    bodies = "".join(
+        f'<tbody id="record-{claim.key}">{_claim_head(claim)}'
+        + "".join(_scale_row(judge(claim.key, records, scale)) for scale in claim.scales)
+        + "</tbody>"
+        for claim in claims
+    )
+    return Html(f'<table class="claims">{bodies}</table>')
 
 
-def _claim_row(verdict: Verdict) -> str:
-    claim = verdict.claim
+def _claim_head(claim: Claim) -> str:
+    return (
+        f'<tr class="claim"><th colspan="4"><strong>{claim.key}</strong> {escape(claim.words)}'
+        f" <small>[{claim.known}] The paper: {escape(claim.paper_value)}."
+        f" Shown in {_link(claim)}.</small></th></tr>"
+    )
+
+
+def _scale_row(verdict: Verdict) -> str:
     measured = [
         f"{check.metric} {quote(verdict.values[check.metric])} (n = {len(verdict.values[check.metric])});"
         f" {check.over} {check.sign} {check.bound:g} {'✓' if passed else '✗'}"
-        for check, passed in zip(claim.checks, verdict.passed, strict=bool(verdict.passed))
+        for check, passed in zip(verdict.claim.checks, verdict.passed, strict=bool(verdict.passed))
     ]
-    wanted = [f"— ({check})" for check in claim.checks]
+    wanted = [f"— ({check})" for check in verdict.claim.checks]
     cells = {
-        "claim": f"<strong>{claim.key}</strong><br>{escape(claim.words)} <small>[{claim.known}]</small>",
-        "the paper": escape(claim.paper_value),
         "scale": verdict.scale,
-        "ours, and the tolerance": "<br>".join(map(escape, measured or wanted)),
         "verdict": f'<span class="verdict verdict-{_style(verdict)}">{verdict.word}</span>',
+        "ours; tolerance": "<br>".join(map(escape, measured or wanted)),
         "made with": "<br>".join(sorted({escape(_origin(record)) for record in verdict.records})) or "—",
-        "shown in": _link(claim.chapter),
     }
     return "<tr>" + "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in cells.items()) + "</tr>"
 
@@ -102,6 +146,71 @@ def _origin(record: Record) -> str:
     return f"{data}{record.device}, {record.started[:10]}, commit {record.commit}"
 
 
-def _link(chapter: str) -> str:
-    """A link to the chapter's page, or its bare name where it has not been written."""
-    return f'<a href="{chapter}.html">{chapter}</a>' if chapter in chapters() else f"{chapter} (no page yet)"
+def _link(claim: Claim) -> str:
+    """A link to the chapter's table of records where it has one, else to its verdict."""
+    place = "record" if "claims_table(" in notebook(claim.chapter).read_text() else "verdict"
+    return f'<a href="{claim.chapter}.html#{place}-{claim.key}">{claim.chapter}</a>'
+
+
+def promises_table(benchmarks: Mapping[str, Mapping[str, Mapping]]) -> Html:
+    """Every promise on speed: what was promised and what was measured, on a CPU and on an accelerator."""
+    columns = ("promise", "reference", "CPU", "GPU", "measured on")
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    rows = "".join(f"<tr>{_promise_cells(by_device)}</tr>" for by_device in benchmarks.values())
+    return Html(f'<table class="promises"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+
+
+def _promise_cells(by_device: Mapping[str, Mapping]) -> str:
+    first = next(iter(by_device.values()))
+    made = (
+        f"{each['device']}, torch {each['versions']['torch']}, {each['date']}" for each in by_device.values()
+    )
+    cells = {
+        "promise": escape(first["promise"]["text"]),
+        "reference": escape(first["reference"]),
+        **{
+            name.upper().replace("CUDA", "GPU"): _ratio(first["promise"], by_device, name)
+            for name in ("cpu", "cuda")
+        },
+        "measured on": "<br>".join(map(escape, made)),
+    }
+    return "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in cells.items())
+
+
+def _ratio(promise: Mapping, by_device: Mapping[str, Mapping], device: str) -> str:
+    """The measured ratio beside its bound; what was not measured is said to be missing."""
+    bound = (promise["at_most"] or promise["at_least"]).get(device)
+    wanted = "no bound" if bound is None else f"{promise['kind']} {bound:g}"
+    if device not in by_device:
+        return f"not measured: none at hand <small>({wanted})</small>" if bound is not None else "—"
+    measured = by_device[device]
+    mark = {True: " ✓", False: " ✗", None: ""}[measured["kept"]]
+    return f"<strong>{measured['ratio']:.2f}{mark}</strong> <small>({wanted})</small>"
+
+
+def timings_table(benchmarks: Mapping[str, Mapping[str, Mapping]]) -> Html:
+    """All that was timed: median, fastest and slowest of the repetitions, peak memory, throughput, what was checked."""
+    columns = ("what", "median", "fastest to slowest", "peak memory", "throughput")
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    bodies = "".join(
+        f'<tbody><tr><th colspan="{len(columns)}">{escape(key)}, {escape(each["device"])}: '
+        f"<small>{escape(each['agreement'])}</small></th></tr>{''.join(map(_timing_row, each['rows']))}</tbody>"
+        for key, by_device in benchmarks.items()
+        for each in by_device.values()
+    )
+    return Html(f'<table class="timings"><thead><tr>{head}</tr></thead>{bodies}</table>')
+
+
+def _timing_row(row: Mapping) -> str:
+    seconds = row["seconds"]
+    span = f"{seconds_text(min(seconds))} to {seconds_text(max(seconds))} (n = {len(seconds)})"
+    pace = "" if row["throughput"] is None else f"{row['throughput']:,.0f} {row['unit']}"
+    memory = f"{row['peak_bytes'] / 2**20:,.1f} MiB"
+    cells = (escape(row["name"]), seconds_text(median(seconds)), span, memory, escape(pace))
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def seconds_text(seconds: float) -> str:
+    """Three significant digits in s, ms or µs."""
+    unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= pair[1]), ("µs", 1e-6))
+    return f"{seconds / size:.3g} {unit}"

@@ -10,7 +10,6 @@ A rule is a type (int, float, bool, str, `list of int`, …, or words to choose 
 """
 
 import ast
-import difflib
 import io
 import json
 import re
@@ -19,17 +18,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.choices import nearest, one_of
 from src.sources import ROOT
 
 BOOK = ROOT / "book"
 PRESETS = BOOK / "presets"
 LAPTOP = "laptop"
 # What may differ between two runs of the same scale: the draw, the number of draws, and where it runs.
-SCALE_FREE = {"seed", "num_seeds", "device", "data_folder", "download"}
-
-
-class ParameterError(ValueError):
-    """A parameter, preset or chapter that cannot be: one line that names it, and what is allowed."""
+SCALE_FREE = {"seed", "num_seeds", "device", "data_folder", "download", "checkpoint_folder"}
 
 
 @dataclass(frozen=True)
@@ -61,19 +57,17 @@ class Parameter:
             return text
 
     def check(self, value: object, others: Mapping[str, object]) -> object:
-        """The value, an int widened to float where floats are asked for. ParameterError where the rule is broken."""
+        """The value, an int widened to float where floats are asked for. ValueError where the rule is broken."""
         items = value if self.kind.startswith("list of ") else [value]
         kind = self.kind.removeprefix("list of ")
         if not isinstance(items, list | tuple) or not items or not all(_is(kind, item) for item in items):
-            raise ParameterError(
-                f"{self.name} = {value!r}: {self.rule} is needed{_nearest_word(kind, value)}"
-            )
+            raise ValueError(f"{self.name} = {value!r}: {self.rule} is needed{_nearest_word(kind, value)}")
         for item in items:
             for limit in self.limits:
-                nearest = _broken(limit, item, others)
-                if nearest is not None:
-                    raise ParameterError(
-                        f"{self.name} = {value!r}: {self.rule} is needed; the nearest: {nearest}"
+                allowed = _broken(limit, item, others)
+                if allowed is not None:
+                    raise ValueError(
+                        f"{self.name} = {value!r}: {self.rule} is needed; the nearest: {allowed}"
                     )
         items = [float(item) if kind == "float" else item for item in items]
         return items if self.kind.startswith("list of ") else items[0]
@@ -95,7 +89,7 @@ def _words(kind: str) -> list[str]:
 
 def _nearest_word(kind: str, value: object) -> str:
     words = {"bool": ["true", "false"]}.get(kind, _words(kind) if "|" in kind else [])
-    return f"; the nearest: {difflib.get_close_matches(str(value).lower(), words, 1, 0)[0]}" if words else ""
+    return nearest(str(value).lower(), words)
 
 
 def _broken(limit: str, value: object, others: Mapping[str, object]) -> object | None:
@@ -128,18 +122,8 @@ def chapters() -> list[str]:
 
 
 def notebook(chapter: str) -> Path:
-    """The chapter's file. ParameterError suggests the nearest name."""
+    """The chapter's file. ValueError suggests the nearest name."""
     return BOOK / f"{one_of('chapter', chapter.removesuffix('.ipynb'), chapters())}.ipynb"
-
-
-def one_of(what: str, given: str, allowed: Iterable[str]) -> str:
-    """`given`, if it is allowed. ParameterError lists what is, the nearest first."""
-    allowed = list(allowed)
-    if given in allowed:
-        return given
-    nearest = difflib.get_close_matches(given, allowed, 1, 0)
-    hint = f"; the nearest: {nearest[0]}" if nearest else ""
-    raise ParameterError(f"no {what} {given!r}: {', '.join(allowed) or 'none'} is there{hint}")
 
 
 def read_parameters(chapter: str) -> dict[str, Parameter]:
@@ -205,7 +189,7 @@ def resolve(
 
     Raises
     ------
-    ParameterError : unknown chapter, preset or name, a wrong type, a value out of range.
+    ValueError : unknown chapter, preset or name, a wrong type, a value out of range.
     """
     parameters = read_parameters(chapter)
     values = {name: parameter.default for name, parameter in parameters.items()}
@@ -231,7 +215,7 @@ def check_cell(chapter: str, namespace: Mapping[str, object]) -> dict[str, objec
 def _parse_override(text: str, parameters: Mapping[str, Parameter]) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise ParameterError(f"-p {text}: name=value is needed")
+        raise ValueError(f"-p {text}: name=value is needed")
     return name, parameters[one_of("parameter", name, parameters)].parse(value)
 
 

@@ -5,9 +5,9 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean, stdev
@@ -104,6 +104,39 @@ class Record:
 def load_records(folder: str | Path = RESULTS) -> list[Record]:
     """Every record below `folder`, in the order of their paths."""
     return [Record.load(file.parent) for file in sorted(Path(folder).rglob("record.json"))]
+
+
+def load_benchmarks(folder: str | Path = RESULTS / "benchmarks") -> dict[str, dict[str, dict]]:
+    """What `benchmarks/*.py --save` wrote: promise -> device type -> content of the file."""
+    found: dict[str, dict[str, dict]] = {}
+    for file in sorted(Path(folder).glob("*.json")):
+        key, device = file.stem.rsplit("-", 1)
+        found.setdefault(key, {})[device] = json.loads(file.read_text())
+    return found
+
+
+def pooled(records: Sequence[Record]) -> Record:
+    """Records that differ in nothing but their seed, as one: the metrics and curves that all have, the first's rest.
+
+    Arrays named `…_by_epoch…` are over (models, repetitions, epochs); of the others the first record's are kept.
+    """
+    import numpy as np
+
+    first = records[0]
+    shared = [name for name in first.metrics if all(name in each.metrics for each in records)]
+    metrics = {name: [value for each in records for value in each.metrics[name]] for name in shared}
+    curves = {
+        name: np.concatenate([each.arrays[name] for each in records], axis=1)
+        for name in first.arrays
+        if "_by_epoch" in name and all(name in each.arrays for each in records)
+    }
+    return replace(
+        first,
+        parameters=first.parameters | {"num_seeds": sum(each.parameters["num_seeds"] for each in records)},
+        metrics=metrics,
+        arrays=first.arrays | curves,
+        wall_seconds=sum(each.wall_seconds for each in records),
+    )
 
 
 @contextmanager

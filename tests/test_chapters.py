@@ -25,7 +25,7 @@ def editable(monkeypatch, tmp_path):
 
 
 THEORY = {"01_dataset", "02_theory", "03_synthetic_training", "04_transfer"}
-IMAGES = {"05_cifar"}
+IMAGES = {"05_cifar", "06_svhn", "07_imagenet"}
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ IMAGES = {"05_cifar"}
         ("src/structure.py", THEORY),
         ("src/chapters.py", set()),
         ("book/intro.md", set()),
-        ("requirements.txt", THEORY | IMAGES | {"claims"}),
-        ("requirements.lock", THEORY | IMAGES | {"claims"}),
-        ("src/claims.py", THEORY | IMAGES | {"claims"}),
+        ("requirements.txt", THEORY | IMAGES | {"claims", "speed"}),
+        ("requirements.lock", THEORY | IMAGES | {"claims", "speed"}),
+        ("src/claims.py", THEORY | IMAGES | {"claims", "speed"}),
     ],
 )
 def test_an_edit_makes_stale_what_depends_on_it_and_only_that(editable, file, stale):
@@ -64,13 +64,17 @@ def test_an_edit_of_a_chapter_makes_it_stale_but_its_outputs_do_not_count(editab
     assert chapters.chapter_digest("01_dataset") != before
 
 
-def test_a_new_record_makes_stale_the_pages_that_show_records(editable):
+@pytest.mark.parametrize(
+    ("new", "stale"),
+    [("transfer/new/record.json", IMAGES | {"claims"}), ("benchmarks/new-cpu.json", {"speed"})],
+)
+def test_a_new_result_makes_stale_the_pages_that_show_such(editable, new, stale):
     before = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
-    folder = editable / "results" / "transfer" / "new"
-    folder.mkdir(parents=True)
-    (folder / "record.json").write_text("{}")
+    file = editable / "results" / new
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("{}")
     after = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
-    assert {chapter for chapter in before if before[chapter] != after[chapter]} == {"05_cifar", "claims"}
+    assert {chapter for chapter in before if before[chapter] != after[chapter]} == stale
 
 
 def test_what_is_written_back_has_outputs_but_no_bookkeeping(tmp_path):

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from src import claims, pages
-from src.claims import CLAIMS, judge
+from src.claims import CLAIMS, judge, strongest
+from src.figures.scale import factor_panels
 from src.parameters import chapters
 from src.records import Record
 
@@ -60,14 +61,58 @@ def test_records_that_differ_in_their_seed_are_pooled_and_the_largest_group_spea
     assert verdict.word == "reproduced" and len(verdict.values["accuracy_end"]) == 4
 
 
+def test_the_strongest_evidence_is_the_largest_scale_that_was_run_as_one_record():
+    small = [record(GOOD, claim="positional-svhn", parameters={"seed": 0, "num_seeds": 2}) for _ in range(2)]
+    small = [
+        replace(each, metrics={"accuracy_positional": [0.5, 0.6], "accuracy_gap": [0.0, 0.0]})
+        for each in small
+    ]
+    one = strongest("positional-svhn", small)
+    assert one.metrics["accuracy_positional"] == [0.5, 0.6, 0.5, 0.6] and one.parameters["num_seeds"] == 4
+    paper = replace(small[0], scale="paper", commit="p")
+    assert strongest("positional-svhn", [*small, paper]).commit == "p"
+    with pytest.raises(ValueError, match=r"no record of transfer is there; `python -m src record transfer`"):
+        strongest("transfer", small)
+
+
+def test_one_factor_at_a_time_leaves_out_what_differs_in_another():
+    def run(value: float, **parameters) -> Record:
+        base = {"seed": 0, "num_seeds": 1, "depth": 4, "epochs": 12, "permute": True}
+        metrics = {"accuracy_content": [value]} | (
+            {"loss_content": [0.0]} if "permute" not in parameters else {}
+        )
+        return record(metrics, claim="positional-cifar10", parameters=base | parameters)
+
+    runs = [
+        run(0.5, seed=0),
+        run(0.6, seed=1),
+        run(0.4, depth=2, permute=False),
+        run(0.9, depth=8, epochs=24),
+    ]
+    found = claims.by_factor("positional-cifar10", runs, "depth")
+    assert list(found) == [2, 4]
+    assert found[2].metrics["accuracy_content"] == [0.4] and found[4].metrics["accuracy_content"] == [
+        0.5,
+        0.6,
+    ]
+    assert claims.by_factor("positional-cifar10", [], "depth") == {}
+
+
+def test_the_origin_of_stored_figures_names_scale_repetitions_and_setting():
+    shown = record({}, claim="positional-svhn", parameters={"num_seeds": 3, "dataset": "svhn", "epochs": 9})
+    text = pages.origin(shown)
+    assert "positional-svhn, laptop scale, n = 3: svhn, cpu, 2026-01-01, commit c (epochs 9)" in text
+    assert "verdict-not-run" in pages.missing("no weights") and "no weights" in pages.missing("no weights")
+
+
 def test_an_unknown_claim_gets_the_nearest():
-    with pytest.raises(KeyError, match="no claim 'realstic'; the nearest: realistic"):
+    with pytest.raises(ValueError, match=r"claim = 'realstic': .*; the nearest: realistic"):
         judge("realstic", [])
 
 
 def test_every_claim_has_checks_with_reasons_and_a_chapter():
     assert all(claim.checks and all(check.reason for check in claim.checks) for claim in CLAIMS.values())
-    assert {claim.chapter for claim in CLAIMS.values()} - set(chapters()) <= {"06_svhn", "07_imagenet"}
+    assert {claim.chapter for claim in CLAIMS.values()} <= set(chapters())
 
 
 def test_the_table_has_a_row_for_every_claim_and_shows_what_is_missing():
@@ -81,8 +126,17 @@ def test_the_table_has_a_row_for_every_claim_and_shows_what_is_missing():
 def test_a_chapters_table_has_its_claims_only_and_links_only_pages_that_are_there():
     table = pages.claims_table([], chapter="05_cifar")
     assert "<strong>permuted</strong>" in table and "<strong>realistic</strong>" not in table
-    assert 'href="05_cifar.html"' in table
-    assert "no page yet" not in table or not set(chapters()) >= {"06_svhn", "07_imagenet"}
+    assert 'id="record-permuted"' in table and 'href="05_cifar.html#record-permuted"' in table
+    assert 'href="03_synthetic_training.html#verdict-realistic"' in pages.claims_table([])
+    assert 'id="verdict-realistic"' in pages.verdict_box(record(GOOD))
+
+
+def test_the_overview_has_one_verdict_a_claim_and_scale():
+    overview = pages.claims_overview([record(GOOD)])
+    rows = {key: overview.split(f"#record-{key}")[1].split("</tr>")[0] for key in CLAIMS}
+    assert "reproduced" in rows["realistic"] and "not run at this scale" in rows["transfer"]
+    for key, row in rows.items():
+        assert row.count("<td>") == 2 and row.count("—") == 2 - len(CLAIMS[key].scales)
 
 
 def test_the_table_names_the_data_of_a_record():
@@ -117,3 +171,17 @@ def test_a_record_can_show_another_claim_where_it_holds_its_metrics():
     assert judge("pe-locality", [shown]).word == "reproduced"
     assert judge("permuted", [shown]).word == "not run at this scale"
     assert "pe-locality: reproduced" in pages.verdict_box(shown, "pe-locality")
+
+
+def test_the_panels_of_a_factor_are_means_and_spreads_of_its_records():
+    def run(*values: float) -> Record:
+        names = [
+            f"{metric}_{model}" for metric in ("accuracy", "locality") for model in ("content", "positional")
+        ]
+        return record({name: list(values) for name in names})
+
+    figure = factor_panels({"depth": {2: run(0.4), 4: run(0.5, 0.7)}}, {"depth": "depth [layers]"})
+    assert [ax.get_ylabel() for ax in figure.axes] == ["test accuracy [share]", "locality correlation [1]"]
+    line, caps, _ = figure.axes[0].containers[0]
+    assert line.get_xdata().tolist() == [2, 4] and line.get_ydata().tolist() == pytest.approx([0.4, 0.6])
+    assert caps[1].get_ydata()[1] == pytest.approx(0.6 + 0.02**0.5)

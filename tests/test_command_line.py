@@ -53,7 +53,7 @@ REFUSED = {
     "no samples": (["-p", "num_samples=0"], "num_samples = 0: int, ≥ 4 is needed; the nearest: 4"),
     "unknown preset": (
         ["--preset", "papre"],
-        "no preset 'papre': laptop, paper is there; the nearest: paper",
+        "preset = 'papre': laptop, paper is needed; the nearest: paper",
     ),
     "no value": (["-p", "seed"], "-p seed: name=value is needed"),
 }
@@ -73,7 +73,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(command, case, capsys,
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["run", "03_synthetic"], "no chapter '03_synthetic': .*; the nearest: 03_synthetic_training"),
+        (["run", "03_synthetic"], "chapter = '03_synthetic': .*; the nearest: 03_synthetic_training"),
         (
             ["run", "03_synthetic_training", "-p", "degree=4"],
             "degree = 4: int, ≥ 3, odd is needed; the nearest: 5",
@@ -86,7 +86,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(command, case, capsys,
             ["run", "05_cifar", "-p", "download=flase"],
             "download = 'flase': bool is needed; the nearest: false",
         ),
-        (["record", "realstic"], "no claim 'realstic': .*; the nearest: realistic"),
+        (["record", "realstic"], "claim = 'realstic': .*; the nearest: realistic"),
         (["record", "pe-locality", "-p", "dataset=cifar10", "-p", "data_folder=nowhere"], "nowhere"),
         (
             ["record", "structure", "-p", "device=cuda"],
@@ -202,7 +202,7 @@ def test_plain_papermill_works_from_any_folder_and_refuses_a_wrong_name(tmp_path
         [*papermill, *small, "-p", "sed", "3"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode != 0
-    assert "no parameter 'sed'" in done.stderr and "the nearest: seed" in done.stderr
+    assert "parameter = 'sed'" in done.stderr and "the nearest: seed" in done.stderr
 
 
 def test_a_reader_that_goes_away_is_no_error():
@@ -216,3 +216,17 @@ def test_list_is_quick():
     clock = time.perf_counter()
     assert spatial("list").returncode == 0
     assert time.perf_counter() - clock < 5
+
+
+def test_a_record_of_two_processes_is_that_of_one_and_written_once(tmp_path):
+    settings = {"train_limit": 64, "epochs": 1, "num_seeds": 1, "embed_dim": 12, "depth": 1, "device": "cpu"}
+    arguments = ["record", "positional-imagenet", *(f"-p{name}={value}" for name, value in settings.items())]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for launcher, folder in (([], "one"), (torchrun, "two")):
+        command = [sys.executable, *launcher, "-m", "src", *arguments, "--out", tmp_path / folder]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    one, two = (load_records(tmp_path / folder) for folder in ("one", "two"))
+    assert len(one) == len(two) == 1
+    for name, values in one[0].metrics.items():
+        assert two[0].metrics[name] == pytest.approx(values, abs=1e-3), name

@@ -1,7 +1,7 @@
 import pytest
 
 from src import parameters
-from src.parameters import ParameterError, parse_cell, read_parameters, resolve
+from src.parameters import parse_cell, read_parameters, resolve
 
 CELL = """seed = 0  # int, ≥ 0: the seed
 rate = 0.5  # float, in [0, 1]: a share
@@ -69,7 +69,7 @@ def test_texts_become_values_of_the_right_type(cell, name, text, value):
     ],
 )
 def test_wrong_values_are_one_clear_line(cell, name, text, message):
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises(ValueError, match=message):
         cell[name].check(cell[name].parse(text), {"num_patches": 32})
 
 
@@ -90,27 +90,27 @@ def test_overrides_beat_presets_and_presets_beat_defaults(monkeypatch, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((["sead=3"],), "no parameter 'sead': .* is there; the nearest: seed"),
+        ((["sead=3"],), "parameter = 'sead': .* is needed; the nearest: seed"),
         ((["seed"],), "-p seed: name=value is needed"),
         (({"set_size": 5},), "set_size = 5: int, ≥ 2, divides num_patches is needed; the nearest: 4"),
     ],
 )
 def test_wrong_overrides_are_refused(arguments, message):
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises(ValueError, match=message):
         resolve("03_synthetic_training", *arguments)
 
 
 def test_unknown_chapters_and_presets_get_the_nearest():
-    with pytest.raises(ParameterError, match="the nearest: 03_synthetic_training"):
+    with pytest.raises(ValueError, match="the nearest: 03_synthetic_training"):
         resolve("03_synthetic")
-    with pytest.raises(ParameterError, match=r"no preset 'papre': .*; the nearest: paper"):
+    with pytest.raises(ValueError, match=r"preset = 'papre': .*; the nearest: paper"):
         resolve("03_synthetic_training", preset="papre")
 
 
 def test_a_running_chapter_refuses_an_injected_name_it_does_not_know():
     defaults = {name: parameter.default for name, parameter in read_parameters("01_dataset").items()}
     assert parameters.check_cell("01_dataset", {**defaults, "In": [], "_": 3})["seed"] == 0
-    with pytest.raises(ParameterError, match=r"no parameter 'sed': .*; the nearest: seed"):
+    with pytest.raises(ValueError, match=r"parameter = 'sed': .*; the nearest: seed"):
         parameters.check_cell("01_dataset", {**defaults, "sed": 3})
 
 

@@ -1,7 +1,10 @@
 """Every recipe runs at a tiny scale, leaves a complete record, and gives the same numbers for the same seed."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
+import torch
 
 from src.claims import CLAIMS
 from src.parameters import resolve
@@ -42,6 +45,7 @@ TINY = {
         "train_limit": 64,
     },
 }
+TINY |= dict.fromkeys(("positional-svhn", "positional-imagenet"), TINY["pe-locality"] | {"num_heads": 2})
 
 
 def tiny(claim: str) -> Record:
@@ -84,3 +88,53 @@ def test_recipes_serve_the_chapters_of_their_claims():
     assert REGISTRY["idealized"] is synthetic.idealized and REGISTRY["pe-locality"] is vision.positional
     for claim, recipe in REGISTRY.items():
         assert recipe.chapter_of[claim] == CLAIMS[claim].chapter
+
+
+@pytest.mark.parametrize(
+    ("dataset", "policy", "expected"),
+    [
+        ("cifar100", "autoaugment", "autoaugment-cifar10"),
+        ("svhn-1083", "autoaugment", "autoaugment-svhn"),
+        ("tiny-imagenet-50", "autoaugment", "autoaugment-imagenet"),
+        ("digits", "randaugment", "randaugment"),
+        ("digits", "none", None),
+    ],
+)
+def test_the_policy_is_the_one_learned_on_such_images(dataset, policy, expected):
+    chosen = training(policy=policy).augmentation(dataset, 32)
+    assert chosen.policy == expected and chosen.crop_padding == 4
+
+
+def test_a_resized_crop_takes_the_place_of_the_shifted_one():
+    chosen = training(resized_crop=0.5).augmentation("cifar10", 32)
+    assert chosen.resized_crop == 0.5 and chosen.crop_padding == 0 and chosen.flip
+
+
+def training(**changes) -> vision.Training:
+    values = resolve("07_imagenet", {"resized_crop": 0.0, **changes})
+    return vision.Training(**{each.name: values[each.name] for each in fields(vision.Training)})
+
+
+def test_a_recipe_that_was_cut_off_goes_on_from_its_checkpoints(tmp_path):
+    values = resolve("05_cifar", TINY["pe-locality"] | {"checkpoint_folder": str(tmp_path / "checkpoints")})
+    first = vision.positional(values)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 6
+    again = vision.positional(values)
+    assert again.metrics == first.metrics and again.wall_seconds < first.wall_seconds
+
+
+def test_the_cost_of_imagenet_is_counted_attention_included():
+    cost = vision.training_cost(resolve("07_imagenet", preset="paper"), num_images=10)
+    tokens, width, depth = 197, 192, 12
+    by_hand = 2 * tokens * depth * (12 * width**2 + 2 * tokens * width)
+    assert cost["forward"] == pytest.approx(by_hand, rel=0.03)
+    assert cost["training"] == cost["forward"] * 3 * 10 * 300
+
+
+def test_the_papers_picture_is_drawn_from_a_file_of_weights(tmp_path):
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("vit_small_patch32_224").state_dict(), tmp_path / "weights.pt")
+    picture = vision.pretrained_similarity(str(tmp_path / "weights.pt"), seed=0)
+    assert picture.arrays["similarity_after"].shape == (1, 49, 49)
+    assert not np.array_equal(picture.arrays["similarity_after"], picture.arrays["similarity_before"])
+    assert vision.pretrained_similarity("", seed=0) is None

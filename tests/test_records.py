@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from src.records import Record, load_records, new_folder, versions
+from src.records import Record, load_records, new_folder, pooled, versions
 
 
 @pytest.fixture
@@ -33,6 +34,19 @@ def test_round_trip(record, tmp_path):
     assert loaded.arrays.keys() == record.arrays.keys()
     assert all(np.array_equal(loaded.arrays[name], record.arrays[name]) for name in record.arrays)
     assert [each.claim for each in load_records(tmp_path)] == ["realistic"]
+
+
+def test_pooling_joins_metrics_and_curves_and_keeps_the_first_records_rest(record):
+    def run(value: float) -> Record:
+        curves = {"loss_by_epoch": np.full((2, 1, 3), value), "images": np.full(2, value)}
+        parameters = {"seed": int(value), "num_seeds": 1}
+        return replace(record, parameters=parameters, metrics={"accuracy": [value]}, arrays=curves)
+
+    one = pooled([run(1.0), run(2.0)])
+    assert one.metrics == {"accuracy": [1.0, 2.0]} and one.wall_seconds == 3.0
+    assert one.parameters == {"seed": 1, "num_seeds": 2}
+    assert one.arrays["loss_by_epoch"].shape == (2, 2, 3) and (one.arrays["loss_by_epoch"][:, 1] == 2).all()
+    assert (one.arrays["images"] == 1).all()
 
 
 def test_mean_and_text(record):

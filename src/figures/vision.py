@@ -77,18 +77,20 @@ def training_curves(record: RunRecord) -> Figure:
     return figure
 
 
-def similarity_grid(record: RunRecord) -> Figure:
+def similarity_grid(record: RunRecord, permuted: bool = False) -> Figure:
     """Similarity of the positional encodings before, during and after training, as the paper draws it.
 
     At the place of each patch stands a small picture of the whole grid: the similarity of this patch's
     encoding to that of every patch. The colours span [-1, 1] in all panels.
 
     Arrays: `similarity_before`, `similarity_during`, `similarity_after` (models, patches, patches) in
-    [-1, 1], `grid` = (height, width).
+    [-1, 1], `grid` = (height, width); with `permuted` those of the models trained on permuted images,
+    `similarity_…_permuted`.
     """
     stages = ("before", "during", "after")
+    suffix = "_permuted" if permuted else ""
     return _similarity_panels(
-        record, stages, DIVERGING, Normalize(-1, 1), label="cosine similarity of encodings [1]"
+        record, stages, DIVERGING, Normalize(-1, 1), label="cosine similarity of encodings [1]", suffix=suffix
     )
 
 
@@ -242,9 +244,11 @@ def _seeds(ax: Axes, place: float | int, values: list[float], model: str, filled
     ax.annotate(text, (place + 0.06, top), **above)
 
 
-def _similarity_panels(record, stages, cmap, norm, *, label: str, threshold: float | None = None) -> Figure:
+def _similarity_panels(
+    record, stages, cmap, norm, *, label: str, threshold: float | None = None, suffix: str = ""
+) -> Figure:
     """Rows of panels by model, columns by stage, one colour bar."""
-    *similarities, grid = _arrays(record, *(f"similarity_{stage}" for stage in stages), "grid")
+    *similarities, grid = _arrays(record, *(f"similarity_{stage}{suffix}" for stage in stages), "grid")
     height, width = (int(side) for side in grid)
     models = MODELS[: len(similarities[0])]
     with figure_style():

@@ -1,16 +1,17 @@
 """Recipes: one function a claim, from parameters to a Record. Chapters and the command line call the same one.
 
 The functions are in `synthetic` and `vision`; a chapter imports the half it shows. Each takes parameters of its
-chapter by name, all keywords without defaults (those are in the chapter's parameters cell).
+chapter by name, all keywords without defaults (those are in the chapter's parameters cell). Where many belong
+together, a recipe takes a dataclass whose fields are the parameters.
 """
 
-import inspect
 import platform
 import resource
 import sys
 import time
+import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,9 +45,8 @@ class Recipe:
         """Run with those of the parameters that the recipe takes. `claim` is needed where it serves several."""
         claim = claim or next(iter(self.chapter_of))
         chapter = self.chapter_of[claim]
-        taken = inspect.signature(self.measure).parameters
-        chosen = {name: value for name, value in parameters.items() if name in taken}
-        device = pick_device(chosen["device"])
+        device = pick_device(parameters["device"])
+        chosen, arguments = self._take(parameters)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         source = {
@@ -54,7 +54,7 @@ class Recipe:
             "source_digest": digest(imported_files(f"import {self.measure.__module__}")),
         }
         started, clock = datetime.now(UTC), time.perf_counter()
-        measured = self.measure(**{**chosen, "device": device})
+        measured = self.measure(**{**arguments, "device": device})
         return Record(
             claim=claim,
             chapter=chapter,
@@ -71,13 +71,25 @@ class Recipe:
             arrays={name: np.asarray(array) for name, array in measured.arrays.items()},
         )
 
+    def _take(self, parameters: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+        """The parameters that the recipe takes: as a flat mapping, and as its arguments."""
+        chosen, arguments = {}, {}
+        hints = typing.get_type_hints(self.measure)
+        for name, kind in ((name, kind) for name, kind in hints.items() if name != "return"):
+            names = [each.name for each in fields(kind)] if is_dataclass(kind) else [name]
+            part = {each: parameters[each] for each in names}
+            chosen |= part
+            arguments[name] = kind(**part) if is_dataclass(kind) else part[name]
+        return chosen, arguments
 
-def recipe(chapter: str, *claims: str) -> Callable[[Callable[..., Measured]], Recipe]:
-    """Register a function as the recipe of `claims`, all shown in `chapter`."""
 
-    def register(measure: Callable[..., Measured]) -> Recipe:
-        made = Recipe(measure, dict.fromkeys(claims, chapter))
-        REGISTRY.update(dict.fromkeys(claims, made))
+def recipe(chapter: str, *claims: str) -> Callable[[Callable[..., Measured] | Recipe], Recipe]:
+    """Register a function as the recipe of `claims`, shown in `chapter`; once more for those of another chapter."""
+
+    def register(measure: Callable[..., Measured] | Recipe) -> Recipe:
+        known = measure if isinstance(measure, Recipe) else Recipe(measure, {})
+        made = Recipe(known.measure, known.chapter_of | dict.fromkeys(claims, chapter))
+        REGISTRY.update(dict.fromkeys(made.chapter_of, made))
         return made
 
     return register
@@ -101,7 +113,8 @@ def device_name(device: torch.device) -> str:
             model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         model = platform.processor() or platform.machine()
-    return f"{model}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{model}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def peak_memory(device: torch.device) -> int:

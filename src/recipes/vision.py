@@ -1,17 +1,21 @@
 """Recipes of the experiments: ViTs with content and with positional attention, trained side by side on images."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from src.recipes import Measured, recipe
 from src.seeding import child_generator
-from src.vision.augment import normalize, standard_augmentation
+from src.vision.augment import Augmentation, normalize, standard_augmentation
 from src.vision.convnet import SmallConvNet
-from src.vision.images import ImageSet, load_images
+from src.vision.images import ImageSet, StreamedImages, load_images
 from src.vision.probes import (
     Locality,
     attention_distance,
@@ -21,78 +25,141 @@ from src.vision.probes import (
     undo_permutation,
 )
 from src.vision.training import TrainingHistory, TrainingSettings, evaluate, fit
-from src.vision.vit import ATTENTIONS, VisionTransformer, permute_patches
+from src.vision.vit import ATTENTIONS, VisionTransformer, load_pretrained, permute_patches, timm_model
 
 
+@dataclass(frozen=True)
+class Images:
+    """Which images: parameters of a chapter, under their names there."""
+
+    dataset: str
+    data_folder: str
+    download: bool
+    train_limit: int
+    image_size: int
+
+    def load(self, split: str) -> ImageSet | StreamedImages:
+        limit = self.train_limit if split == "train" and self.train_limit else None
+        folder = self.data_folder or None
+        return load_images(
+            self.dataset, folder, split, limit, image_size=self.image_size, download=self.download
+        )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Shape of both models. `add_encoding` says whether positional attention's tokens carry the encodings, too."""
+
+    patch_size: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_dim: int
+    add_encoding: bool
+
+    def model(
+        self, attention: str, image_size: int, num_classes: int, generator: torch.Generator
+    ) -> VisionTransformer:
+        size = (self.patch_size, num_classes, self.embed_dim, self.depth, self.num_heads, self.mlp_dim)
+        added = attention == "content" or self.add_encoding
+        return VisionTransformer(
+            image_size, *size, attention, add_encoding_to_tokens=added, generator=generator
+        )
+
+
+@dataclass(frozen=True)
+class Training:
+    """How every model is trained; 0 and "none" leave a part out."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_epochs: float
+    gradient_clip: float
+    label_smoothing: float
+    policy: str
+    resized_crop: float
+    mixup: float
+    cutmix: float
+    precision: str
+    checkpoint_folder: str
+
+    def settings(self, device: torch.device) -> TrainingSettings:
+        return TrainingSettings(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup_epochs=self.warmup_epochs,
+            gradient_clip=self.gradient_clip or None,
+            label_smoothing=self.label_smoothing,
+            precision=self.precision,
+            accelerator=device.type,
+            checkpoint_every=max(1, self.epochs // 30),  # a checkpoint of the paper's model has 75 MB
+        )
+
+    def checkpoint(self, *name: str | int) -> Path | None:
+        """File from which a training that was cut off goes on, and which it then leaves; None for none."""
+        return (
+            Path(self.checkpoint_folder, "-".join(map(str, name)) + ".pt") if self.checkpoint_folder else None
+        )
+
+    def augmentation(self, dataset: str, image_size: int) -> Augmentation:
+        standard = standard_augmentation(dataset, image_size)
+        name = dataset.split("-")[0]
+        learned_on = {"cifar10": "cifar10", "cifar100": "cifar10", "svhn": "svhn", "digits": "svhn"}
+        policies = {"none": None, "autoaugment": f"autoaugment-{learned_on.get(name, 'imagenet')}"}
+        return replace(
+            standard,
+            policy=policies.get(self.policy, self.policy),
+            crop_padding=0 if self.resized_crop else standard.crop_padding,
+            resized_crop=self.resized_crop,
+            mixup=self.mixup,
+            cutmix=self.cutmix,
+        )
+
+
+@recipe("07_imagenet", "positional-imagenet")
+@recipe("06_svhn", "positional-svhn")
 @recipe("05_cifar", "pe-locality", "permuted", "positional-cifar10", "positional-cifar100")
 def positional(
     *,
     seed: int,
     num_seeds: int,
-    dataset: str,
-    data_folder: str,
-    download: bool,
-    train_limit: int,
-    image_size: int,
-    patch_size: int,
-    embed_dim: int,
-    depth: int,
-    num_heads: int,
-    mlp_dim: int,
+    images: Images,
+    shape: Shape,
+    training: Training,
     permute: bool,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    weight_decay: float,
-    label_smoothing: float,
     device: torch.device,
 ) -> Measured:
     """Claims `pe-locality`, `permuted`, `positional-…`: both attentions on the same images, from the same start.
 
-    Source: the paper's experiments on CIFAR, and its picture of encoding similarities. Cost: the defaults under a
-    minute on two cores; 300 epochs of CIFAR need an accelerator. Expected: accuracies within 3 points of each
-    other; locality rises from about 0 in both. With `permute`, all is trained once more on images whose patches are
-    permuted by one fixed permutation, and so is a small convolutional net, the control. The test images are
-    looked at once, at the end of each training.
+    Source: the paper's experiments on CIFAR, SVHN and ImageNet, and its picture of encoding similarities. Cost: the
+    defaults under a minute on two cores; 300 epochs of CIFAR, and ImageNet, need an accelerator. Expected:
+    accuracies within 3 points of each other; locality rises from about 0 in both. With `permute`, all is trained once
+    more on images whose patches are permuted by one fixed permutation, and so is a small convolutional net, the
+    control. The test images are looked at once, at the end of each training.
     """
-    train, validation, test = (
-        load_images(
-            dataset,
-            data_folder or None,
-            split,
-            (train_limit or None) if split == "train" else None,
-            image_size=image_size,
-            download=download,
-        )
-        for split in ("train", "validation", "test")
-    )
-    settings = TrainingSettings(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        label_smoothing=label_smoothing,
-        accelerator=device.type,
-    )
-    shape = (image_size, patch_size, len(train.classes), embed_dim, depth, num_heads, mlp_dim)
+    splits = [images.load(split) for split in ("train", "validation", "test")]
+    num_classes, grid = len(splits[0].classes), (images.image_size // shape.patch_size,) * 2
     runs: dict[str, list[Run]] = {}
     for index in range(num_seeds):
-        order = torch.randperm(
-            (image_size // patch_size) ** 2, generator=child_generator(seed, "permutation", index)
-        )
-        for name in (*ATTENTIONS, "convnet") if permute else ATTENTIONS:
+        settings = replace(training.settings(device), seed=_seed(seed, "training", index))
+        order = torch.randperm(grid[0] * grid[1], generator=child_generator(seed, "permutation", index))
+        for attention in (*ATTENTIONS, "convnet") if permute else ATTENTIONS:
             for permutation in (None, order) if permute else (None,):
                 start = child_generator(seed, "initialization", index)
-                if name == "convnet":
-                    model = SmallConvNet(len(train.classes), 16, generator=start)
+                if attention == "convnet":
+                    model = SmallConvNet(num_classes, 16, generator=start)
                 else:
-                    model = VisionTransformer(*shape, name, generator=start)
-                run = Run(model, permutation, patch_size)
-                run.train(
-                    train, validation, test, replace(settings, seed=_seed(seed, "training", index)), dataset
-                )
-                runs.setdefault(name if permutation is None else f"{name}_permuted", []).append(run)
-    return _compare(runs, (image_size // patch_size,) * 2, test)
+                    model = shape.model(attention, images.image_size, num_classes, start)
+                name = attention if permutation is None else f"{attention}_permuted"
+                run = Run(model, permutation, shape.patch_size)
+                augmentation = training.augmentation(images.dataset, images.image_size)
+                run.train(*splits, settings, augmentation, training.checkpoint(name, seed, index))
+                runs.setdefault(name, []).append(run)
+    return _compare(runs, grid, splits[-1])
 
 
 class Permuted(nn.Module):
@@ -117,7 +184,13 @@ class Run:
     accuracy: float = float("nan")
 
     def train(
-        self, train: ImageSet, validation: ImageSet, test: ImageSet, settings: TrainingSettings, dataset: str
+        self,
+        train: ImageSet | StreamedImages,
+        validation: ImageSet | StreamedImages,
+        test: ImageSet | StreamedImages,
+        settings: TrainingSettings,
+        augmentation: Augmentation,
+        checkpoint: Path | None,
     ) -> None:
         trained = (
             self.model
@@ -129,7 +202,8 @@ class Run:
             train,
             validation=validation,
             settings=settings,
-            augmentation=standard_augmentation(dataset, train.image_size),
+            augmentation=augmentation,
+            checkpoint=checkpoint,
             callback=self._observe,
         )
         self.accuracy = evaluate(trained, test).accuracy
@@ -149,7 +223,7 @@ def _seed(*name: int | str) -> int:
     return child_generator(*name).initial_seed() % 2**31
 
 
-def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet) -> Measured:
+def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet | StreamedImages) -> Measured:
     """Metrics of every run, and arrays over (models, seeds, epochs); pictures are of the first seed."""
     metrics: dict[str, list[float]] = {}
     local: dict[str, list[list[Locality]]] = {}
@@ -167,8 +241,9 @@ def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet) 
     pairs = zip(runs["content"], runs["positional"], strict=True)
     metrics["accuracy_gap"] = [content.accuracy - positional.accuracy for content, positional in pairs]
 
-    arrays = {"grid": np.array(grid), "labels": np.array([test.classes[label] for label in test.labels[:10]])}
-    arrays["images"] = test.images[:10].permute(0, 2, 3, 1).cpu()
+    shown, labels = next(iter(test.blocks(torch.arange(min(64, len(test)))[None])))
+    arrays = {"grid": np.array(grid), "labels": np.array([test.classes[label] for label in labels[0, :10]])}
+    arrays["images"] = shown[0, :10].permute(0, 2, 3, 1).cpu()
     for suffix in ("", "_permuted") if "content_permuted" in runs else ("",):
         models = [f"{attention}{suffix}" for attention in ATTENTIONS]
         similarity = [runs[name][0].similarity() for name in models]
@@ -182,14 +257,38 @@ def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet) 
         arrays[f"locality_by_epoch{suffix}"] = [
             [[epoch.correlation for epoch in seed] for seed in local[name]] for name in models
         ]
-    attention = [
-        attention_maps(runs[name][0].model, _inputs(test, runs[name][0].model)).cpu() for name in ATTENTIONS
-    ]
+    models = [runs[name][0].model for name in ATTENTIONS]
+    inputs = normalize(shown[0].to(next(models[0].parameters()).device), test.mean, test.std)
+    attention = [attention_maps(model, inputs).cpu() for model in models]
     arrays |= {f"attention_{name}": maps for name, maps in zip(ATTENTIONS, attention, strict=True)}
     arrays["distance_by_head"] = torch.stack([attention_distance(maps, grid) for maps in attention])
     return Measured(metrics, arrays)
 
 
-def _inputs(images: ImageSet, model: nn.Module) -> Float[Tensor, "batch 3 height width"]:
-    """The first 64 images as the model takes them."""
-    return normalize(images.images[:64].to(next(model.parameters()).device), images.mean, images.std)
+def pretrained_similarity(weights: str, seed: int) -> Measured | None:
+    """Encodings' similarity in the paper's pretrained ViT, before (random start) and after; None without weights.
+
+    weights : file of a state dict under timm's names, "download" for the published one, "" for none.
+    """
+    if not weights:
+        return None
+    start = timm_model("vit_small_patch32_224", generator=child_generator(seed, "initialization"))
+    trained = load_pretrained("vit_small_patch32_224", None if weights == "download" else weights)
+    before, after = (position_similarity(model)[None] for model in (start, trained))
+    found = locality(after[0], trained.grid)
+    metrics = {"locality": [found.correlation], "neighbour_share": [found.neighbour_share]}
+    arrays = {"similarity_before": before, "similarity_after": after, "grid": np.array(trained.grid)}
+    return Measured(metrics, {name: np.asarray(array) for name, array in arrays.items()})
+
+
+def training_cost(settings: Mapping[str, object], num_images: int) -> dict[str, int]:
+    """Floating point operations of one training of the content model: counted forward, backward taken as twice that."""
+    sizes = {name: settings[name] for name in (field.name for field in fields(Shape))}
+    model = Shape(**sizes).model(
+        "content", settings["image_size"], 1000, child_generator(settings["seed"], "cost")
+    )
+    # The counter does not see into the fused kernel.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, settings["image_size"], settings["image_size"]))
+    forward = counter.get_total_flops()
+    return {"forward": forward, "training": 3 * forward * num_images * settings["epochs"]}

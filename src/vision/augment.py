@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from src.vision.images import check_choice
+from src.choices import one_of
 
 POLICIES = ("autoaugment-cifar10", "autoaugment-svhn", "autoaugment-imagenet", "randaugment")
 POLICY_DRAWS = 256  # of a policy in an epoch, shared out at random among its images
@@ -66,7 +66,7 @@ class Augmentation:
                 f"crop_padding={self.crop_padding} must be 0 beside resized_crop, which replaces it"
             )
         if self.policy is not None:
-            check_choice("policy", self.policy, POLICIES)
+            one_of("policy", self.policy, POLICIES)
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Draws:
         """Random choices for images arranged in `shape`, on the CPU; only those that this augmentation needs.

@@ -7,10 +7,9 @@ fixed rule; `train` is the rest. Where there is no test set (`digits`, a plain f
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from src.choices import one_of
 from src.seeding import child_generator
 
 NAMES = ("digits", "cifar10", "cifar100", "svhn", "imagefolder")
@@ -176,7 +176,7 @@ def load_images(
     header.
     """
     root = Path(root if root is not None else os.environ.get("SPATIAL_DATA", "data")).expanduser()
-    check_choice("split", split, SPLITS)
+    one_of("split", split, SPLITS)
     if name == "digits":
         pool = _digits()
     elif name in NAMES[1:4]:
@@ -194,16 +194,9 @@ def _folder_named(name: str, root: Path) -> Path:
     candidates = (root,) if name == "imagefolder" else (Path(name).expanduser(), root / name)
     folder = next((folder for folder in candidates if folder.is_dir()), None)
     if folder is None:
-        check_choice("name", name, NAMES, " or a folder")
+        one_of("name", name, NAMES, " or a folder")
         raise FileNotFoundError(f"{root}: no such folder; root (or SPATIAL_DATA) must be a folder of images")
     return folder
-
-
-def check_choice(argument: str, value: str, allowed: Sequence[str], otherwise: str = "") -> None:
-    if value not in allowed:
-        nearest = get_close_matches(value, allowed, n=1, cutoff=0)[0]
-        choices = ", ".join(allowed[:20]) + ("" if len(allowed) <= 20 else " …")
-        raise ValueError(f"{argument}={value!r}: {choices}{otherwise} is needed; the nearest: {nearest!r}")
 
 
 # --- which rows ---
@@ -371,7 +364,7 @@ def _labelled_files(
     found = sorted(set(class_of.values()))
     classes = classes or tuple(found)
     for name in found:
-        check_choice(f"{file or folder}: class", name, classes)
+        one_of(f"{file or folder}: class", name, classes)
     if missing := set(classes) - set(found):
         raise ValueError(
             f"{file or folder}: no images of class {min(missing)!r}, which train has; it is needed"

@@ -20,9 +20,10 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.choices import one_of
 from src.seeding import child_generator
 from src.vision.augment import Augmentation, Draws, apply_policy, augment, normalize
-from src.vision.images import ImageSet, StreamedImages, check_choice
+from src.vision.images import ImageSet, StreamedImages
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 CHECK_EVERY = 20  # steps between looks at the loss, each of which waits for the device
@@ -89,7 +90,7 @@ class TrainingSettings:
             raise ValueError(f"betas={self.betas} must be at least 0 and less than 1; usual: (0.9, 0.999)")
         if self.gradient_clip is not None and not self.gradient_clip > 0:
             raise ValueError(f"gradient_clip={self.gradient_clip} must be positive; None for no limit")
-        check_choice("precision", self.precision, PRECISIONS)
+        one_of("precision", self.precision, PRECISIONS)
 
 
 @dataclass

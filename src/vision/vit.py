@@ -1,6 +1,5 @@
 """The Vision Transformer of the paper's experiments, with content or with positional attention."""
 
-from difflib import get_close_matches
 from os import PathLike
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from src.choices import one_of
 from src.vision.attention import Attention
 
 ATTENTIONS = ("content", "positional")
@@ -138,7 +138,7 @@ class VisionTransformer(nn.Module):
         _check_positive(num_heads=num_heads, mlp_dim=mlp_dim)
         _check_multiple("image_size", image_size, "patch_size", patch_size)
         _check_multiple("embed_dim", embed_dim, "num_heads", num_heads)
-        _check_choice("attention", attention, ATTENTIONS)
+        one_of("attention", attention, ATTENTIONS)
         if attention == "content" and not add_encoding_to_tokens:
             raise ValueError(
                 "add_encoding_to_tokens=False needs attention='positional': "
@@ -279,7 +279,7 @@ def timm_model(name: str, num_classes: int = 1000, **options) -> VisionTransform
     num_classes : number of logits.
     options : what else `VisionTransformer` takes, e.g. ``attention="positional"``.
     """
-    _check_choice("name", name, TIMM_MODELS)
+    one_of("name", name, TIMM_MODELS)
     patch_size, embed_dim, num_heads = TIMM_MODELS[name]
     return VisionTransformer(224, patch_size, num_classes, embed_dim, 12, num_heads, 4 * embed_dim, **options)
 
@@ -331,9 +331,3 @@ def _check_multiple(name: str, value: int, of: str, unit: int) -> None:
     if value % unit:
         nearest = max(1, round(value / unit)) * unit
         raise ValueError(f"{name}={value} must be a multiple of {of}={unit}; nearest: {nearest}")
-
-
-def _check_choice(name: str, value: str, choices) -> None:
-    if value not in choices:
-        nearest = get_close_matches(value, choices, n=1, cutoff=0)[0]
-        raise ValueError(f"{name}={value!r} must be one of {', '.join(choices)}; nearest: {nearest}")

@@ -134,7 +134,7 @@ def test_digits_are_never_mirrored():
         ({"mixup": -0.5}, "mixup=-0.5 must be at least 0"),
         ({"crop_padding": 0, "resized_crop": 8.0}, "resized_crop=8.0 must be at most 1"),
         ({"resized_crop": 0.08}, "crop_padding=4 must be 0 beside resized_crop"),
-        ({"policy": "autoaugment"}, "policy='autoaugment': .* the nearest: 'autoaugment-"),
+        ({"policy": "autoaugment"}, "policy = 'autoaugment': .* the nearest: autoaugment-"),
     ],
 )
 def test_augmentations_out_of_range_are_refused(options, message):

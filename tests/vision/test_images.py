@@ -227,7 +227,7 @@ def test_labels_from_a_file(tmp_path):
         "000.png\tdog\n009.png\tcat": f"{labels}, line 2: image '009.png' does not exist",
         "000.png\tdog\n000.png\tcat": f"{labels}, line 2: image '000.png' is listed twice",
         "000.png dog": f"{labels}, line 1: '000.png dog'; an image and its class",
-        "000.png,dgo\n001.png,cat\n002.png,dog": f"{labels}: class='dgo': cat, dog is needed; the nearest: 'dog'",
+        "000.png,dgo\n001.png,cat\n002.png,dog": f"{labels}: class = 'dgo': cat, dog is needed; the nearest: dog",
         "000.png,dog\n001.png,dog\n002.png,dog": f"{labels}: no images of class 'cat'",
     }.items():
         labels.write_text(text)
@@ -278,8 +278,8 @@ def test_a_folder_above_the_memory_budget_is_streamed(tmp_path):
 
 
 def test_arguments_outside_what_is_allowed_are_refused():
-    assert "the nearest: 'cifar10'" in error_of(ValueError, "cifr10")
-    assert "the nearest: 'validation'" in error_of(ValueError, "digits", split="valid")
+    assert "the nearest: cifar10" in error_of(ValueError, "cifr10")
+    assert "the nearest: validation" in error_of(ValueError, "digits", split="valid")
     assert "1 to 1295 images" in error_of(ValueError, "digits", limit=0)
     assert "the nearest: 1295" in error_of(ValueError, "digits", limit=5000)
 

@@ -266,7 +266,7 @@ def test_data_model_and_settings_must_fit(digits):
         ({"label_smoothing": 1.0}, "label_smoothing=1.0 must be less than 1"),
         ({"betas": (0.9, 1.0)}, r"betas=\(0.9, 1.0\) must be"),
         ({"gradient_clip": 0.0}, "gradient_clip=0.0 must be positive"),
-        ({"precision": "bf16"}, "precision='bf16': .* the nearest: 'bf16-mixed'"),
+        ({"precision": "bf16"}, "precision = 'bf16': .* the nearest: bf16-mixed"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, message):

@@ -117,6 +117,14 @@ def test_similarity_of_each_patch_stands_at_its_place():
     assert figure.axes[5].images[0].get_clim() == (-1, 1)
 
 
+def test_permuted_similarities_are_those_of_the_permuted_models():
+    run = record()
+    for stage in ("before", "during", "after"):
+        run.arrays[f"similarity_{stage}_permuted"] = -run.arrays[f"similarity_{stage}"]
+    plain, permuted = (cells(vision.similarity_grid(run, permuted=each).axes[5]) for each in (False, True))
+    np.testing.assert_array_equal(permuted, -plain)
+
+
 def test_threshold():
     run = record()
     run.arrays["similarity_after"][0, 0] = [0.54, 0.55, 0.56, -1, 1, 0]

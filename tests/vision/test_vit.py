@@ -271,7 +271,7 @@ class TestErrors:
             ({"depth": 0}, "depth=0 must be at least 1; nearest: 1"),
             (
                 {"attention": "possitional"},
-                "attention='possitional' must be one of content, positional; nearest: positional",
+                "attention = 'possitional': content, positional is needed; the nearest: positional",
             ),
             ({"add_encoding_to_tokens": False}, "add_encoding_to_tokens=False needs attention='positional'"),
         ],
@@ -329,7 +329,7 @@ class TestPretrained:
 
     def test_an_unknown_name(self):
         with pytest.raises(
-            ValueError, match=r"name='vit_small_patch_32' must be .*nearest: vit_small_patch32_224"
+            ValueError, match=r"name = 'vit_small_patch_32': .*nearest: vit_small_patch32_224"
         ):
             load_pretrained("vit_small_patch_32")
 
