@@ -249,11 +249,9 @@ def slope(
     return np.where(finite.all(-1), fitted, nan)
 
 
-def interval(
-    draws: Float[np.ndarray, "resamples ..."],
-) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+def interval(draws: Float[np.ndarray, "resamples ..."]) -> Float[np.ndarray, "2 ..."]:
     """Ends of the 95 % percentile interval; a draw without a value counts as below the one and above the other."""
     unknown = np.isnan(draws)
     low = np.quantile(np.where(unknown, -inf, draws), 0.025, axis=0, method="lower")
     high = np.quantile(np.where(unknown, inf, draws), 0.975, axis=0, method="higher")
-    return low, high
+    return np.stack([low, high])
