@@ -16,6 +16,7 @@ from statistics import median
 
 import torch
 
+from src.pages import seconds_text
 from src.recipes import device_name
 from src.records import RESULTS, versions
 from src.sources import commit
@@ -163,6 +164,7 @@ def finish(
             "contender": contender,
             "ratios": ratios,
             "ratio": ratio,
+            "measured": seconds_text(measured) if promise.at_most_seconds else f"{ratio:.2f}",
             "kept": kept,
             "agreement": agreement,
             "rows": [asdict(row) for row in rows],
@@ -188,12 +190,6 @@ def slope(x: list[float], y: list[float]) -> float:
     mean_u, mean_v = sum(u) / len(u), sum(v) / len(v)
     spread = sum((a - mean_u) ** 2 for a in u)
     return sum((a - mean_u) * (b - mean_v) for a, b in zip(u, v, strict=True)) / spread
-
-
-def seconds_text(seconds: float) -> str:
-    """Three significant digits in s, ms or µs."""
-    unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= pair[1]), ("µs", 1e-6))
-    return f"{seconds / size:.3g} {unit}"
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from src.choices import one_of
-from src.parameters import SCALE_FREE
+from src.parameters import SCALE_FREE, read_parameters
 from src.records import Record, pooled
 
 REPRODUCED, PARTLY, CONTRADICTED = "reproduced", "partly", "contradicted"
@@ -335,8 +335,9 @@ def by_factor(key: str, records: Iterable[Record], factor: str) -> dict[object, 
     base = _setting(_largest_group(records)[0]) | free if records else {}
     groups: dict[object, list[Record]] = {}
     for record in records:
-        if _setting(record) | free == base:
-            groups.setdefault(record.parameters[factor], []).append(record)
+        setting = _setting(record)
+        if setting | free == base:
+            groups.setdefault(setting[factor], []).append(record)
     return {value: pooled(groups[value]) for value in sorted(groups)}
 
 
@@ -348,5 +349,6 @@ def _largest_group(records: list[Record]) -> list[Record]:
 
 
 def _setting(record: Record) -> dict[str, object]:
-    """The parameters in which two repetitions of one experiment agree."""
-    return {name: value for name, value in record.parameters.items() if name not in SCALE_FREE}
+    """The parameters in which two repetitions of one experiment agree; one newer than the record has its default."""
+    defaults = {name: parameter.default for name, parameter in read_parameters(record.chapter).items()}
+    return {name: value for name, value in (defaults | record.parameters).items() if name not in SCALE_FREE}

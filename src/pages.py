@@ -178,14 +178,16 @@ def _promise_cells(by_device: Mapping[str, Mapping]) -> str:
 
 
 def _ratio(promise: Mapping, by_device: Mapping[str, Mapping], device: str) -> str:
-    """The measured ratio beside its bound; what was not measured is said to be missing."""
-    bound = (promise["at_most"] or promise["at_least"]).get(device)
-    wanted = "no bound" if bound is None else f"{promise['kind']} {bound:g}"
+    """What was measured beside its bound; what was not measured is said to be missing."""
+    limit = promise["at_most_seconds"]
+    bound = f"{limit:g} s" if limit else (promise["at_most"] or promise["at_least"]).get(device)
+    wanted = "no bound" if bound is None else f"{promise['kind']} {bound}"
     if device not in by_device:
-        return f"not measured: none at hand <small>({wanted})</small>" if bound is not None else "—"
+        promised = device in promise["at_most"] | promise["at_least"]
+        return f"not measured: none at hand <small>({wanted})</small>" if promised else "—"
     measured = by_device[device]
     mark = {True: " ✓", False: " ✗", None: ""}[measured["kept"]]
-    return f"<strong>{measured['ratio']:.2f}{mark}</strong> <small>({wanted})</small>"
+    return f"<strong>{measured['measured']}{mark}</strong> <small>({wanted})</small>"
 
 
 def timings_table(benchmarks: Mapping[str, Mapping[str, Mapping]]) -> Html:

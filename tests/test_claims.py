@@ -98,6 +98,18 @@ def test_one_factor_at_a_time_leaves_out_what_differs_in_another():
     assert claims.by_factor("positional-cifar10", [], "depth") == {}
 
 
+def test_a_parameter_that_came_after_a_record_had_its_default_there():
+    run = {"accuracy_content": [0.5]}
+    old = record(run, claim="positional-cifar10", chapter="05_cifar", parameters={"seed": 0, "num_seeds": 1})
+    new = replace(old, parameters=old.parameters | {"seed": 1, "add_encoding": True})
+    other = replace(old, parameters=old.parameters | {"add_encoding": False})
+    found = claims.by_factor("positional-cifar10", [old, new, other], "add_encoding")
+    assert {value: each.metrics["accuracy_content"] for value, each in found.items()} == {
+        False: [0.5],
+        True: [0.5, 0.5],
+    }
+
+
 def test_the_origin_of_stored_figures_names_scale_repetitions_and_setting():
     shown = record({}, claim="positional-svhn", parameters={"num_seeds": 3, "dataset": "svhn", "epochs": 9})
     text = pages.origin(shown)

@@ -27,20 +27,19 @@ CURVE = {
 
 
 def content(kept: bool | None = True, **changes) -> dict:
-    promise = {"text": "a <step>", "at_most": {"cpu": 2.2, "cuda": 1.3}, "at_least": {}, "kind": "at most"}
-    made = {"device": "a CPU", "versions": {"torch": "2"}, "date": "2026-01-01", "agreement": "equal to 1e-6"}
-    return (
-        {
-            "promise": promise,
-            "reference": "one read",
-            "ratio": 1.5,
-            "kept": kept,
-            "rows": [ROW],
-            "curves": [CURVE],
-        }
-        | made
-        | changes
-    )
+    bounds = {"at_most": {"cpu": 2.2, "cuda": 1.3}, "at_least": {}, "at_most_seconds": None}
+    return {
+        "promise": {"text": "a <step>", "kind": "at most", **bounds},
+        "reference": "one read",
+        "measured": "1.50",
+        "kept": kept,
+        "rows": [ROW],
+        "curves": [CURVE],
+        "device": "a CPU",
+        "versions": {"torch": "2"},
+        "date": "2026-01-01",
+        "agreement": "equal to 1e-6",
+    } | changes
 
 
 def test_files_are_found_by_promise_and_device(tmp_path):
@@ -56,6 +55,12 @@ def test_the_table_shows_ratio_bound_and_what_is_missing():
     assert "a &lt;step&gt;" in table and "<strong>1.50 ✓</strong> <small>(at most 2.2)</small>" in table
     assert "not measured: none at hand <small>(at most 1.3)</small>" in table
     assert "a CPU, torch 2, 2026-01-01" in table
+    absolute = content()["promise"] | {"at_most": {}, "at_most_seconds": 0.5}
+    table = pages.promises_table({"list": {"cpu": content(promise=absolute, measured="111 ms")}})
+    assert (
+        "<strong>111 ms ✓</strong> <small>(at most 0.5 s)</small>" in table
+        and '<td data-label="GPU">—' in table
+    )
     assert "1.50 ✗" in pages.promises_table({"step": {"cpu": content(kept=False)}})
 
 

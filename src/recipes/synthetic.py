@@ -341,10 +341,8 @@ def overtraining_controls(
     check_finite(many_descents(runs, steps=steps, record_every=steps))
     for step in range(steps):
         new = sample() if step else first
-        patches, label = (
-            torch.stack([each.patches for each in new]),
-            torch.stack([each.label for each in new]),
-        )
+        patches = torch.stack([each.patches for each in new])
+        label = torch.stack([each.label for each in new])
         gradient = loss_and_gradient(fresh, patches, label)[2:]
         fresh.value_vector -= lr_value * gradient[0]
         fresh.attention_logits -= lr_attention * gradient[1]

@@ -1,12 +1,12 @@
 """Recipes of the experiments: ViTs with content and with positional attention, trained side by side on images."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,8 +24,8 @@ from src.vision.probes import (
     position_similarity,
     undo_permutation,
 )
-from src.vision.training import TrainingHistory, TrainingSettings, evaluate, fit
-from src.vision.vit import ATTENTIONS, VisionTransformer, load_pretrained, permute_patches, timm_model
+from src.vision.training import TrainingHistory, TrainingSettings, evaluate, fit, fit_ensemble
+from src.vision.vit import ATTENTIONS, Permuted, VisionTransformer, load_pretrained, timm_model
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Training:
     mixup: float
     cutmix: float
     precision: str
+    plain_steps: bool
     checkpoint_folder: str
 
     def settings(self, device: torch.device) -> TrainingSettings:
@@ -96,6 +97,7 @@ class Training:
             label_smoothing=self.label_smoothing,
             precision=self.precision,
             accelerator=device.type,
+            compile=False if self.plain_steps else "auto",
             checkpoint_every=max(1, self.epochs // 30),  # a checkpoint of the paper's model has 75 MB
         )
 
@@ -141,86 +143,99 @@ def positional(
     more on images whose patches are permuted by one fixed permutation, and so is a small convolutional net, the
     control. The test images are looked at once, at the end of each training.
     """
-    splits = [images.load(split) for split in ("train", "validation", "test")]
-    num_classes, grid = len(splits[0].classes), (images.image_size // shape.patch_size,) * 2
+    train, validation, test = (images.load(split) for split in ("train", "validation", "test"))
+    grid = (images.image_size // shape.patch_size,) * 2
     runs: dict[str, list[Run]] = {}
-    for index in range(num_seeds):
-        settings = replace(training.settings(device), seed=_seed(seed, "training", index))
-        order = torch.randperm(grid[0] * grid[1], generator=child_generator(seed, "permutation", index))
-        for attention in (*ATTENTIONS, "convnet") if permute else ATTENTIONS:
-            for permutation in (None, order) if permute else (None,):
+    for name in (*ATTENTIONS, "convnet") if permute else ATTENTIONS:
+        members = []
+        for index in range(num_seeds):
+            orders = [torch.arange(grid[0] * grid[1])] if permute else [None]
+            if permute:
+                draw = child_generator(seed, "permutation", index)
+                orders.append(torch.randperm(grid[0] * grid[1], generator=draw))
+            for suffix, order in zip(("", "_permuted"), orders, strict=False):
                 start = child_generator(seed, "initialization", index)
-                if attention == "convnet":
-                    model = SmallConvNet(num_classes, 16, generator=start)
+                if name == "convnet":
+                    model = SmallConvNet(len(train.classes), 16, generator=start)
                 else:
-                    model = shape.model(attention, images.image_size, num_classes, start)
-                name = attention if permutation is None else f"{attention}_permuted"
-                run = Run(model, permutation, shape.patch_size)
-                augmentation = training.augmentation(images.dataset, images.image_size)
-                run.train(*splits, settings, augmentation, training.checkpoint(name, seed, index))
-                runs.setdefault(name, []).append(run)
-    return _compare(runs, grid, splits[-1])
-
-
-class Permuted(nn.Module):
-    """A model that sees each image, augmented already, with its patches in another order."""
-
-    def __init__(self, model: nn.Module, permutation: Int[Tensor, " patches"], patch_size: int) -> None:
-        super().__init__()
-        self.model, self.permutation, self.patch_size = model, permutation, patch_size
-
-    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        return self.model(permute_patches(images, self.permutation, self.patch_size))
+                    model = shape.model(name, images.image_size, len(train.classes), start)
+                seen = model if order is None else Permuted(model, order, shape.patch_size)
+                run = Run(seen, child_generator(seed, "training", index).initial_seed() % 2**31)
+                members.append(run)
+                runs.setdefault(name + suffix, []).append(run)
+        train_runs(
+            members,
+            train,
+            validation=validation,
+            settings=training.settings(device),
+            augmentation=training.augmentation(images.dataset, images.image_size),
+            checkpoint=training.checkpoint(name, seed),
+        )
+        for run in members:
+            run.accuracy = evaluate(run.model, test).accuracy
+    return _compare(runs, grid, test)
 
 
 @dataclass
 class Run:
-    """One model, how it was trained, and what came of it; similarities are back on the grid of the images."""
+    """One model, how it was trained, and what came of it; similarities are back on the grid of the images.
+
+    model : the network itself, or `Permuted` around it. seed : of its training.
+    """
 
     model: nn.Module
-    permutation: Int[Tensor, " patches"] | None
-    patch_size: int
+    seed: int
     history: TrainingHistory | None = None
     accuracy: float = float("nan")
 
-    def train(
-        self,
-        train: ImageSet | StreamedImages,
-        validation: ImageSet | StreamedImages,
-        test: ImageSet | StreamedImages,
-        settings: TrainingSettings,
-        augmentation: Augmentation,
-        checkpoint: Path | None,
-    ) -> None:
-        trained = (
-            self.model
-            if self.permutation is None
-            else Permuted(self.model, self.permutation, self.patch_size)
-        )
-        self.history = fit(
-            trained,
-            train,
-            validation=validation,
-            settings=settings,
-            augmentation=augmentation,
-            checkpoint=checkpoint,
-            callback=self._observe,
-        )
-        self.accuracy = evaluate(trained, test).accuracy
-
-    def _observe(self, epoch: int, trained: nn.Module) -> Tensor | None:
-        if not isinstance(self.model, VisionTransformer):
-            return None
-        similarity = position_similarity(self.model).cpu()
-        return similarity if self.permutation is None else undo_permutation(similarity, self.permutation)
+    @property
+    def network(self) -> nn.Module:
+        return self.model.model if isinstance(self.model, Permuted) else self.model
 
     def similarity(self) -> list[Tensor]:
         """(patches, patches) at each epoch, from 0."""
         return [self.history.observations[epoch] for epoch in sorted(self.history.observations)]
 
 
-def _seed(*name: int | str) -> int:
-    return child_generator(*name).initial_seed() % 2**31
+def train_runs(
+    runs: Sequence[Run], train: ImageSet | StreamedImages, *, checkpoint: Path | None, **options
+) -> None:
+    """Train the runs, of one architecture, all at once; one after the other where several processes share each.
+
+    options : as `fit` takes them. RuntimeError where the loss of one left the finite numbers.
+    """
+    options |= {"callback": _observe}
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        histories = fit_ensemble(
+            [run.model for run in runs],
+            train,
+            seeds=[run.seed for run in runs],
+            checkpoint=checkpoint,
+            **options,
+        )
+    else:
+        settings = options.pop("settings")
+        histories = []
+        for index, run in enumerate(runs):
+            path = checkpoint and checkpoint.with_stem(f"{checkpoint.stem}-{index}")
+            own = replace(settings, seed=run.seed)
+            histories.append(fit(run.model, train, settings=own, checkpoint=path, **options))
+    for run, history in zip(runs, histories, strict=True):
+        run.history = history
+        if len(history) < max(map(len, histories)):
+            raise RuntimeError(
+                f"the run with seed {run.seed} diverged after {len(history)} epochs; a lower learning_rate is needed"
+            )
+
+
+def _observe(epoch: int, model: nn.Module) -> Tensor | None:
+    """Similarity of the encodings, (patches, patches), as the images have them; None where there are no encodings."""
+    permuted = isinstance(model, Permuted)
+    network = model.model if permuted else model
+    if not isinstance(network, VisionTransformer):
+        return None
+    similarity = position_similarity(network).cpu()
+    return undo_permutation(similarity, model.permutation.cpu()) if permuted else similarity
 
 
 def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet | StreamedImages) -> Measured:
@@ -257,7 +272,7 @@ def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet |
         arrays[f"locality_by_epoch{suffix}"] = [
             [[epoch.correlation for epoch in seed] for seed in local[name]] for name in models
         ]
-    models = [runs[name][0].model for name in ATTENTIONS]
+    models = [runs[name][0].network for name in ATTENTIONS]
     inputs = normalize(shown[0].to(next(models[0].parameters()).device), test.mean, test.std)
     attention = [attention_maps(model, inputs).cpu() for model in models]
     arrays |= {f"attention_{name}": maps for name, maps in zip(ATTENTIONS, attention, strict=True)}

@@ -22,7 +22,7 @@ def fused_sums(
 ]:
     """F of each sample, and the sums over samples: the loss's gradients along v and along S. float32 throughout."""
     runs, (samples, num_patches, patch_dim) = patches.shape[:-3], patches.shape[-3:]
-    num_runs = patches.shape[:-3].numel()
+    num_runs = runs.numel()
     parts = _parts(num_runs, samples, patches.device)
     output = torch.empty_like(label, memory_format=torch.contiguous_format)
     grad_value = patches.new_empty(*runs, parts, patch_dim)
@@ -81,10 +81,13 @@ def _kernel(
     v = tl.load(value_vector + run * DIM + j, mask=j < DIM, other=0.0)
     dv = tl.zeros((BLOCK_DIM,), tl.float32)
     ds = tl.zeros((BLOCK_D, BLOCK_D), tl.float32)
+    following = tl.load(patches + (run * samples + part) * D * DIM + tile, mask=tile_mask, other=0.0)
     for sample in range(part, samples, parts):
         n = run * samples + sample
         y, share = tl.load(label + n), tl.load(weight + n)
-        x = tl.load(patches + n * D * DIM + tile, mask=tile_mask, other=0.0)
+        x = following  # the next sample is on its way while this one is worked on
+        more = tile_mask & (sample + parts < samples)
+        following = tl.load(patches + (n + parts) * D * DIM + tile, mask=more, other=0.0)
         u = tl.sum(x * v[None, :], 1)
         z = tl.sum(s * u[None, :], 1)
         even = z * z

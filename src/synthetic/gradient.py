@@ -1,6 +1,5 @@
 """Loss and closed-form gradient of the one-layer model, for one run or many at once; which way they are computed."""
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Literal
 
@@ -9,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from src.synthetic.model import PositionalAttentionModel, activation_and_slope, project
+from src.synthetic.model import PositionalAttentionModel, activation_and_slope, project, project_back
 
 # Patches are read twice, forward and back. A block of this size is still in the cache at the second reading.
-CACHE_BYTES = 8 * 2**20
+CACHE_BYTES = 4 * 2**20
 PATHS = ("auto", "plain", "blocked", "fused")
 
 
@@ -57,13 +56,8 @@ def loss_and_gradient(
 
         output, grad_value, grad_softmax = fused_sums(model, attention, patches, label, weight)
     else:
-        size = samples_per_block(patches) if path == "blocked" else label.shape[-1]
-        samples = (patches.split(size, -3), label.split(size, -1), weight.split(size, -1))
-        blocks = (
-            _plain_sums(model, attention, *block, with_attention) for block in zip(*samples, strict=True)
-        )
-        outputs, grad_value, grad_softmax = zip(*blocks, strict=True)
-        output, grad_value, grad_softmax = torch.cat(outputs, -1), _total(grad_value), _total(grad_softmax)
+        block = samples_per_block(patches) if path == "blocked" else label.shape[-1]
+        output, grad_value, grad_softmax = _plain_sums(model, attention, patches, label, weight, block)
     margin = label * output
     loss = (weight * softplus(-margin)).sum(-1)
     accuracy = (weight * (margin > 0)).sum(-1)
@@ -99,18 +93,19 @@ def _plain_sums(
     patches: Float[Tensor, "*runs samples patches dim"],
     label: Float[Tensor, "*runs samples"],
     weight: Float[Tensor, "*runs samples"],
-    with_attention: bool,
-) -> tuple[Float[Tensor, "*runs samples"], Float[Tensor, "*runs dim"], Tensor]:
-    """F of each sample, and the sums over samples: the loss's gradients along v and along S (0 where not asked for)."""
-    scaled = patches.shape[-2] * attention
-    projected = project(patches, model.value_vector)
-    value, slope = activation_and_slope(projected @ scaled.mT, model.degree, model.linear_coefficient)
-    output = value.sum(-1)
-    upstream = slope.mul_((-label * weight * torch.sigmoid(-label * output)).unsqueeze(-1))
-    grad_value = (upstream @ scaled).flatten(-2).unsqueeze(-2) @ patches.flatten(-3, -2)
-    grad_softmax = upstream.mT @ projected * patches.shape[-2] if with_attention else output.new_zeros(())
-    return output, grad_value.squeeze(-2), grad_softmax
-
-
-def _total(terms: Sequence[Tensor]) -> Tensor:
-    return sum(terms[1:], start=terms[0])
+    block: int,
+) -> tuple[
+    Float[Tensor, "*runs samples"], Float[Tensor, "*runs dim"], Float[Tensor, "*runs patches patches"]
+]:
+    """F of each sample, and the sums over samples, `block` at a time: the loss's gradients along v and along S."""
+    num_patches, scaled = patches.shape[-2], patches.shape[-2] * attention
+    outputs, grad_value, grad_softmax = [], torch.zeros_like(model.value_vector), torch.zeros_like(attention)
+    pieces = (each.split(block, -1) for each in (-label, -label * weight))
+    for x, opposite, share in zip(patches.split(block, -3), *pieces, strict=True):
+        projected = project(x, model.value_vector)
+        value, slope = activation_and_slope(projected @ scaled.mT, model.degree, model.linear_coefficient)
+        outputs.append(value.sum(-1))
+        upstream = slope.mul_((torch.sigmoid(opposite * outputs[-1]) * share).unsqueeze(-1))
+        grad_value += project_back(upstream @ scaled, x)
+        grad_softmax += upstream.mT @ projected
+    return torch.cat(outputs, -1), grad_value, num_patches * grad_softmax

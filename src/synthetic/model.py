@@ -118,6 +118,15 @@ def project(
     return row.squeeze(-2).unflatten(-1, patches.shape[-3:-1])
 
 
+def project_back(
+    coefficient: Float[Tensor, "*runs samples patches"], patches: Float[Tensor, "*runs samples patches dim"]
+) -> Float[Tensor, "*runs dim"]:
+    """X^T c, summed over samples: what the gradient along u = X v becomes along v."""
+    if coefficient.shape[:-2].numel() == 1:
+        return (coefficient.flatten() @ patches.flatten(0, -2)).view(*patches.shape[:-3], -1)
+    return (coefficient.flatten(-2).unsqueeze(-2) @ patches.flatten(-3, -2)).squeeze(-2)
+
+
 def activation(x: Tensor, degree: int, linear_coefficient: float) -> Tensor:
     """sigma(x) = x^p + nu x, entry by entry."""
     return x**degree + linear_coefficient * x

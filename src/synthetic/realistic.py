@@ -12,9 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from src.synthetic.gradient import fast_bytes, loss_and_gradient
 from src.synthetic.model import PositionalAttentionModel
 
-CHECK_EVERY = (
-    10  # steps between two looks at whether every run has diverged: a look waits for the accelerator
-)
+CHECK_EVERY = 10  # steps from one look whether any run is left to the next: a look waits for the accelerator
 
 
 @dataclass(frozen=True)
@@ -128,9 +126,9 @@ def _descend(runs: list[Run], steps: int, record_every: int) -> list[Trajectory]
     """All runs in step. Nothing waits for the device but a look, once in CHECK_EVERY steps, whether any is left."""
     model = PositionalAttentionModel.stack([run.model for run in runs])
     patches, label, weight = _stack_samples(runs)
-    rate_value = label.new_tensor([run.lr_value for run in runs])[:, None]
-    rate_attention = label.new_tensor([run.lr_attention for run in runs])[:, None, None]
-    max_move = label.new_tensor([run.max_move for run in runs])[:, None, None]
+    rate_value = label.new_tensor([[run.lr_value] for run in runs])
+    rate_attention = label.new_tensor([[[run.lr_attention]] for run in runs])
+    max_move = label.new_tensor([[[run.max_move]] for run in runs])
     with_attention = any(run.lr_attention > 0 for run in runs)
     finite_steps = torch.zeros(len(runs), dtype=torch.long, device=label.device)
     recorded = []

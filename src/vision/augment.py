@@ -226,23 +226,59 @@ def apply_policy(
 ) -> UInt8[Tensor, "n channels height width"]:
     """AutoAugment or RandAugment of torchvision; images of one seed get the same operations.
 
-    torchvision draws once for all images of a call, so there is one call for each seed, on all images that
-    have it. An image's draw is as random as one of its own, but some other images of the epoch share it: the
-    draws are `POLICY_DRAWS` in number. The global random stream, which torchvision uses, is left as it was.
+    torchvision draws once for all images of a call. Here it draws once for each seed, without images; then every
+    operation of a stage, of which a policy has few, is one call on all images that any seed gives it to. An image's
+    draw is as random as one of its own, but some other images of the epoch share it: the draws are `POLICY_DRAWS`
+    in number. The global random stream, which torchvision uses, is left as it was.
+
+    Parameters
+    ----------
+    seeds : on the CPU, where torchvision draws; the images may be elsewhere.
     """
+    transform = _recording_policy(policy)
+    values, which = seeds.unique(return_inverse=True)
+    drawn = [transform.record(seed, images[:1]) for seed in values.tolist()]
+    images = images.clone()
+    for stage in range(max(map(len, drawn), default=0)):
+        shared: dict[tuple, list[int]] = {}
+        for index, operations in enumerate(drawn):
+            if stage < len(operations):
+                shared.setdefault(operations[stage], []).append(index)
+        for operation, indices in shared.items():
+            rows = (
+                torch.isin(which, torch.tensor(indices)).nonzero()[:, 0].to(images.device, non_blocking=True)
+            )
+            images[rows] = transform.apply(images[rows], operation)
+    return images
+
+
+@lru_cache
+def _recording_policy(policy: str):
+    """torchvision's policy, which tells the operations that it draws, (name, magnitude), and applies one when asked."""
     from torchvision.transforms import v2
 
+    kind = v2.RandAugment if policy == "randaugment" else v2.AutoAugment
+
+    class Recording(kind):
+        def record(self, seed: int, example: Tensor) -> list[tuple[str, float]]:
+            self.operations = []
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed every device
+                self(example)
+            return self.operations
+
+        def _apply_image_or_video_transform(self, image, name, magnitude, **options):
+            self.operations.append((name, magnitude))
+            return image
+
+        def apply(self, images: Tensor, operation: tuple[str, float]) -> Tensor:
+            return super()._apply_image_or_video_transform(
+                images, *operation, interpolation=self.interpolation, fill=self._fill
+            )
+
     if policy == "randaugment":
-        transform = v2.RandAugment()
-    else:
-        transform = v2.AutoAugment(v2.AutoAugmentPolicy(policy.removeprefix("autoaugment-")))
-    values, which, counts = seeds.unique(return_inverse=True, return_counts=True)
-    result = torch.empty_like(images)
-    with torch.random.fork_rng(devices=[]):  # torchvision draws on the CPU
-        for seed, rows in zip(values.tolist(), which.argsort().split(counts.tolist()), strict=True):
-            torch.manual_seed(seed)
-            result[rows] = transform(images[rows])
-    return result
+        return Recording()
+    return Recording(v2.AutoAugmentPolicy(policy.removeprefix("autoaugment-")))
 
 
 def _draw_window(

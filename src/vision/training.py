@@ -1,8 +1,9 @@
-"""Training and evaluation of an image classifier: one loop for one device, several, or several nodes.
+"""Training and evaluation of image classifiers: one loop for one model or several, one device, several, or nodes.
 
 Every random choice of epoch e derives from (seed, what it is for, e), never from a stream that runs on, so a
 resumed run continues the trajectory of an uninterrupted one. Each of w processes takes its w-th of one global
-batch and of the draws made for it, so that their number does not change the trajectory either.
+batch and of the draws made for it, so that their number does not change the trajectory either. The members of an
+ensemble lie side by side in one batch, each with the order and the draws of its own seed.
 """
 
 import builtins
@@ -10,87 +11,25 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.choices import one_of
 from src.seeding import child_generator
-from src.vision.augment import Augmentation, Draws, apply_policy, augment, normalize
+from src.vision.augment import Augmentation, Draws, apply_policy, normalize
 from src.vision.images import ImageSet, StreamedImages
+from src.vision.settings import FREE_ON_RESUME, TrainingSettings
+from src.vision.steps import Step, checked_logits, execution
+from src.vision.steps import parameter_groups as parameter_groups
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed")
 CHECK_EVERY = 20  # steps between looks at the loss, each of which waits for the device
-# Settings that a resumed run may change: they do not alter what is computed.
-FREE_ON_RESUME = ("accelerator", "devices", "num_nodes", "compile", "checkpoint_every", "progress")
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How `fit` trains: AdamW, linear warmup, cosine to zero.
-
-    Attributes
-    ----------
-    epochs : passes over the training images; an epoch leaves out what does not fill a batch.
-    batch_size : images per step, of all processes together.
-    learning_rate : at the end of the warmup.
-    weight_decay : decoupled; not on vectors (norms, biases), `pos_embed` and `cls_token`.
-    betas : of AdamW.
-    warmup_epochs : linear rise from 0; may be a fraction.
-    label_smoothing : share of each label spread over all classes.
-    gradient_clip : largest norm of the gradient; None for no limit.
-    precision : "32-true", "bf16-mixed", or "auto": the latter where the CUDA device computes in bfloat16.
-    seed : of the data's order, the augmentation and dropout; the model comes initialized.
-    accelerator, devices, num_nodes : as in Lightning Fabric; under `torchrun` its numbers hold.
-    compile : run the model through `torch.compile`.
-    checkpoint_every : epochs between checkpoints; the last epoch always leaves one.
-    progress : show progress and time left on stderr, unless in a notebook.
-
-    Raises
-    ------
-    ValueError : a value outside its range.
-    """
-
-    epochs: int = 12
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.999)
-    warmup_epochs: float = 1.0
-    label_smoothing: float = 0.1
-    gradient_clip: float | None = 1.0
-    precision: str = "auto"
-    seed: int = 0
-    accelerator: str = "auto"
-    devices: int = 1
-    num_nodes: int = 1
-    compile: bool = False
-    checkpoint_every: int = 1
-    progress: bool = True
-
-    def __post_init__(self):
-        least = dict.fromkeys(("epochs", "batch_size", "devices", "num_nodes", "checkpoint_every"), 1)
-        least |= dict.fromkeys(
-            ("learning_rate", "weight_decay", "warmup_epochs", "label_smoothing", "seed"), 0
-        )
-        for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} must be at least {bound}; the nearest: {bound}"
-                )
-        if self.label_smoothing >= 1:
-            raise ValueError(f"label_smoothing={self.label_smoothing} must be less than 1; usual: 0.1")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas={self.betas} must be at least 0 and less than 1; usual: (0.9, 0.999)")
-        if self.gradient_clip is not None and not self.gradient_clip > 0:
-            raise ValueError(f"gradient_clip={self.gradient_clip} must be positive; None for no limit")
-        one_of("precision", self.precision, PRECISIONS)
 
 
 @dataclass
@@ -102,7 +41,7 @@ class TrainingHistory:
     train_loss : mean over the epoch's steps, with label smoothing and augmentation.
     validation_loss, validation_accuracy : after the epoch; empty without validation images.
     learning_rate : of the epoch's last step.
-    images_per_second : training only, all processes together.
+    images_per_second : training only, all processes together; in an ensemble all members too.
     seconds : the whole epoch, validation and callback too.
     observations : what the callback returned, None excepted, by number of epochs trained; kept in checkpoints.
     """
@@ -165,26 +104,51 @@ def fit(
     """
     settings = settings or TrainingSettings()
     fabric = fabric or start_fabric(settings)
-    path = None if checkpoint is None else Path(checkpoint)
-    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-        run = _start(model, train, settings, augmentation or Augmentation(crop_padding=0, flip=False), fabric)
-        validation = validation if validation is None else validation.to(fabric.device)
-        if path is None or not _resume(run, path):
-            _observe(run, callback)
-        for epoch in range(len(run.history), settings.epochs):
-            begin = time.perf_counter()
-            _train_epoch(run, epoch)
-            if validation is not None:
-                with fabric.autocast():
-                    measured = evaluate(model, validation, fabric=fabric)
-                run.history.validation_loss.append(measured.loss)
-                run.history.validation_accuracy.append(measured.accuracy)
-            _observe(run, callback)
-            run.history.seconds.append(time.perf_counter() - begin)
-            due = (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == settings.epochs
-            if path is not None and due:
-                _save(run, path)
-    return run.history
+    return _train(_start([model], [settings.seed], train, settings, augmentation, fabric),
+                  validation, callback, checkpoint)[0]  # fmt: skip
+
+
+def fit_ensemble(
+    models: Sequence[nn.Module],
+    train: ImageSet | StreamedImages,
+    *,
+    seeds: Sequence[int],
+    validation: ImageSet | StreamedImages | None = None,
+    settings: TrainingSettings | None = None,
+    augmentation: Augmentation | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    callback: Callable[[int, nn.Module], Any] | None = None,
+) -> list[TrainingHistory]:
+    """Train `models` in place and at once, each as `fit` alone would with its seed.
+
+    One member's images, gradients and updates never touch another's. A member whose loss leaves the finite numbers
+    is named in a RuntimeWarning; its history ends with the last whole epoch before, and the others go on. Dropout
+    alone draws otherwise than in `fit`.
+
+    Parameters
+    ----------
+    models : of one architecture, initialized; parameters and buffers may differ, the order of `Permuted` patches say.
+    seeds : one for each model, in the place of ``settings.seed``.
+    callback : as in `fit`, called for one member after the other; what it returns goes into that member's history.
+    validation, settings, augmentation, checkpoint : as in `fit`; all members share them.
+
+    Returns
+    -------
+    One history a member.
+
+    Raises
+    ------
+    ValueError : as `fit`; models that differ, other numbers of seeds than models, more than one process.
+    NonFiniteLossError : no member is left; `history` is that of the last one.
+    """
+    settings = settings or TrainingSettings()
+    _check_members(models, seeds)
+    if (processes := math.prod(_devices_and_nodes(settings))) != 1:
+        raise ValueError(
+            f"devices x num_nodes is {processes}; an ensemble is trained by one process: 1 is needed"
+        )
+    run = _start(models, seeds, train, settings, augmentation, start_fabric(settings))
+    return _train(run, validation, callback, checkpoint)
 
 
 @torch.no_grad()
@@ -213,7 +177,8 @@ def evaluate(
     for part in (rows[:whole].view(-1, batch_size), rows[None, whole:]):
         for block_images, block_labels in data.blocks(part) if part.numel() else ():
             for images, labels in zip(block_images, block_labels, strict=True):
-                logits = _logits(model, normalize(images, data.mean, data.std), data.classes)
+                logits = model(normalize(images, data.mean, data.std))
+                logits = checked_logits(logits, len(labels), data.classes)
                 right = (logits.argmax(1) == labels).sum()
                 totals += torch.stack([F.cross_entropy(logits, labels, reduction="sum"), right])
     model.train(training)
@@ -226,10 +191,7 @@ def start_fabric(settings: TrainingSettings) -> Any:
     """A launched Lightning Fabric for these settings; inside `torchrun` it takes torchrun's numbers of processes."""
     from lightning.fabric import Fabric  # not at import time: it takes seconds and brings in torchvision
 
-    devices, num_nodes = settings.devices, settings.num_nodes
-    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        num_nodes = int(os.environ["WORLD_SIZE"]) // devices
+    devices, num_nodes = _devices_and_nodes(settings)
     precision = settings.precision
     if precision == "auto":
         on_cuda = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
@@ -242,6 +204,13 @@ def start_fabric(settings: TrainingSettings) -> Any:
     return fabric
 
 
+def _devices_and_nodes(settings: TrainingSettings) -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        return devices, int(os.environ["WORLD_SIZE"]) // devices
+    return settings.devices, settings.num_nodes
+
+
 def learning_rate_at(step: int, steps_per_epoch: int, settings: TrainingSettings) -> float:
     """Learning rate of a step (from 0): linear warmup, then a cosine that would be zero after the last step."""
     warmup, total = settings.warmup_epochs * steps_per_epoch, settings.epochs * steps_per_epoch
@@ -250,45 +219,47 @@ def learning_rate_at(step: int, steps_per_epoch: int, settings: TrainingSettings
     return settings.learning_rate * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup))) / 2
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """AdamW's groups: matrices decay; vectors (norms, biases), position encodings and the CLS token do not."""
-    decayed, kept = [], []
-    for name, parameter in model.named_parameters():
-        spared = parameter.ndim < 2 or name.split(".")[-1] in ("pos_embed", "cls_token")
-        (kept if spared else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-
-
 # --- one run ---
 
 
 @dataclass
 class _Run:
-    """What the loop works on. `wrapped` and `stepper` are Fabric's views of `model` and `optimizer`."""
+    """What the loop works on: one model or several, a history and a seed for each, and how they take a step."""
 
     fabric: Any
-    model: nn.Module
-    wrapped: nn.Module
-    optimizer: torch.optim.Optimizer
-    stepper: Any
+    models: list[nn.Module]
+    seeds: list[int]
+    step: Step
     train: ImageSet | StreamedImages
     settings: TrainingSettings
     augmentation: Augmentation
     progress: "_Progress"
-    history: TrainingHistory = field(default_factory=TrainingHistory)
+    histories: list[TrainingHistory]
+    failed: set[int] = field(default_factory=set)
 
     @property
     def steps(self) -> int:
         return len(self.train) // self.settings.batch_size
 
+    @property
+    def epochs(self) -> int:
+        """Epochs trained; the histories of failed members are shorter."""
+        return max(map(len, self.histories))
+
+    def living(self) -> list[tuple[int, nn.Module, TrainingHistory]]:
+        members = enumerate(zip(self.models, self.histories, strict=True))
+        return [(i, model, history) for i, (model, history) in members if i not in self.failed]
+
 
 def _start(
-    model: nn.Module,
+    models: Sequence[nn.Module],
+    seeds: Sequence[int],
     train: ImageSet | StreamedImages,
     settings: TrainingSettings,
-    augmentation: Augmentation,
+    augmentation: Augmentation | None,
     fabric: Any,
 ) -> _Run:
+    augmentation = augmentation or Augmentation(crop_padding=0, flip=False)
     batch, processes = settings.batch_size, fabric.world_size
     if batch > len(train):
         raise ValueError(f"batch_size={batch} must be at most {len(train)}, the number of training images")
@@ -297,111 +268,159 @@ def _start(
         why = f"{processes} process(es){', images mixed in pairs' if in_pairs else ''}"
         nearest = max(1, batch // unit) * unit
         raise ValueError(f"batch_size={batch} must be a multiple of {unit}: {why}; the nearest: {nearest}")
-    model.to(fabric.device)
-    groups = parameter_groups(model, settings.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
-    trained = torch.compile(model) if settings.compile else model
-    wrapped, stepper = fabric.setup(trained, optimizer)
+    models, train = [model.to(fabric.device) for model in models], train.to(fabric.device)
+    how = execution(settings.compile, fabric.device, len(models), processes)
+    step = Step(models, train, settings, fabric, how)
     shown = settings.progress and fabric.is_global_zero
-    progress = _Progress(settings.epochs, len(train) // batch, batch, shown)
-    return _Run(
-        fabric, model, wrapped, optimizer, stepper, train.to(fabric.device), settings, augmentation, progress
-    )
+    progress = _Progress(settings.epochs, len(train) // batch, batch * len(models), shown)
+    histories = [TrainingHistory() for _ in models]
+    return _Run(fabric, models, list(seeds), step, train, settings, augmentation, progress, histories)
+
+
+def _check_members(models: Sequence[nn.Module], seeds: Sequence[int]) -> None:
+    if not models or len(models) != len(seeds):
+        raise ValueError(
+            f"seeds has length {len(seeds)}; one for each of {len(models)} models, at least 1, is needed"
+        )
+    if len(set(map(id, models))) < len(models):
+        raise ValueError("models holds one model twice; each member needs its own")
+    first = _architecture(models[0])
+    for index, model in enumerate(models):
+        own = _architecture(model)
+        for name in first | own:
+            if own.get(name) != first.get(name):
+                raise ValueError(
+                    f"models[{index}] has {name}={own.get(name)}, models[0] {first.get(name)}; the same is needed"
+                )
+
+
+def _architecture(model: nn.Module) -> dict[str, Any]:
+    """All that makes two models compute the same from the same weights, by name."""
+    parts: dict[str, Any] = {}
+    for path, module in model.named_modules():
+        parts[f"{path}.type"] = type(module).__name__
+        plain = {k: v for k, v in vars(module).items() if isinstance(v, int | float | str | tuple | None)}
+        parts |= {f"{path}.{name}": value for name, value in plain.items() if name != "training"}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        parts[name] = (tuple(tensor.shape), tensor.dtype)
+    return {name.removeprefix("."): part for name, part in parts.items()}
+
+
+def _train(
+    run: _Run,
+    validation: ImageSet | StreamedImages | None,
+    callback: Callable[[int, nn.Module], Any] | None,
+    checkpoint: str | os.PathLike | None,
+) -> list[TrainingHistory]:
+    """The epochs that are left, with what belongs between them."""
+    settings, device, path = run.settings, run.fabric.device, None if checkpoint is None else Path(checkpoint)
+    validation = validation if validation is None else validation.to(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            if path is None or not _resume(run, path):
+                _observe(run, callback)
+            for epoch in range(run.epochs, settings.epochs):
+                begin = time.perf_counter()
+                _train_epoch(run, epoch)
+                if validation is not None:
+                    _validate(run, validation)
+                _observe(run, callback)
+                for _, _, history in run.living():
+                    history.seconds.append(time.perf_counter() - begin)
+                due = (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == settings.epochs
+                if path is not None and due:
+                    _save(run, path)
+        finally:
+            run.step.release()
+    return run.histories
 
 
 def _train_epoch(run: _Run, epoch: int) -> None:
-    """One pass over the training images; adds loss, learning rate and images per second to the history."""
-    begin, settings = time.perf_counter(), run.settings
+    """One pass over the training images; adds loss, learning rate and images per second to the histories."""
+    begin, settings, batch = time.perf_counter(), run.settings, run.settings.batch_size
     rows, draws = _plan(run, epoch)
-    losses = torch.empty(run.steps, device=run.fabric.device)
-    run.wrapped.train()
+    seeds = draws.pop("policy", None)
+    losses = torch.empty((run.steps, len(run.models)), device=run.fabric.device)
+    for model in run.models:
+        model.train()
     step = checked = 0
     for images, labels in run.train.blocks(rows):
-        if "policy" in draws:
-            seeds = draws["policy"][step : step + len(labels)].flatten()
-            images = apply_policy(images.flatten(0, 1), run.augmentation.policy, seeds).view_as(images)
+        if seeds is not None:
+            own = seeds[step : step + len(labels)].flatten()
+            images = apply_policy(images.flatten(0, 1), run.augmentation.policy, own).view_as(images)
         for batch_images, batch_labels in zip(images, labels, strict=True):
             rate = learning_rate_at(epoch * run.steps + step, run.steps, settings)
-            losses[step] = _step(
-                run, batch_images, batch_labels, {k: v[step] for k, v in draws.items()}, rate
-            )
+            own = {name: values[step] for name, values in draws.items()}
+            losses[step] = run.step(batch_images, batch_labels, own, rate)
             step += 1
             if step % CHECK_EVERY == 0 or step in (1, run.steps):
                 losses[checked:step] = run.fabric.all_reduce(losses[checked:step], reduce_op="mean")
-                _check_finite(run, losses[checked:step].tolist(), epoch, checked)
+                _check_finite(run, losses[checked:step].cpu(), epoch, checked)
                 checked = step
             run.progress.show(epoch, step)
-    run.history.train_loss.append(losses.cpu().double().mean().item())
-    run.history.learning_rate.append(rate)
-    run.history.images_per_second.append(run.steps * settings.batch_size / (time.perf_counter() - begin))
+    means, seconds = losses.cpu().double().mean(0), time.perf_counter() - begin
+    for member, _, history in run.living():
+        history.train_loss.append(means[member].item())
+        history.learning_rate.append(rate)
+        history.images_per_second.append(run.steps * batch * len(run.models) / seconds)
 
 
-def _plan(run: _Run, epoch: int) -> tuple[Int64[Tensor, "steps batch"], Draws]:
-    """This process's part of an epoch: rows of the training images, and the augmentation's draws for them."""
-    seed, batch, fabric = run.settings.seed, run.settings.batch_size, run.fabric
-    torch.manual_seed(child_generator(seed, "dropout", epoch, fabric.global_rank).initial_seed())
-    order = torch.randperm(len(run.train), generator=child_generator(seed, "order", epoch))
-    order = order[: run.steps * batch].view(run.steps, batch)
-    draws = run.augmentation.draw((run.steps, batch), child_generator(seed, "augmentation", epoch))
+def _plan(run: _Run, epoch: int) -> tuple[Int64[Tensor, "steps members_x_batch"], Draws]:
+    """This process's part of an epoch: rows of the training images, and the augmentation's draws for them.
+
+    Side by side for all members. The policy's seeds stay on the CPU, where they are used.
+    """
+    batch, fabric = run.settings.batch_size, run.fabric
+    torch.manual_seed(child_generator(run.seeds[0], "dropout", epoch, fabric.global_rank).initial_seed())
     share = batch // fabric.world_size
     own = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)
-    return order[:, own], {name: values[:, own].to(fabric.device) for name, values in draws.items()}
+    orders, draws = [], []
+    for seed in run.seeds:
+        order = torch.randperm(len(run.train), generator=child_generator(seed, "order", epoch))
+        orders.append(order[: run.steps * batch].view(run.steps, batch)[:, own])
+        drawn = run.augmentation.draw((run.steps, batch), child_generator(seed, "augmentation", epoch))
+        draws.append({name: values[:, own] for name, values in drawn.items()})
+    together = {name: torch.cat([each[name] for each in draws], 1) for name in draws[0]}
+    moved = {name: values.to(fabric.device) for name, values in together.items() if name != "policy"}
+    return torch.cat(orders, 1), together | moved
 
 
-def _step(
-    run: _Run,
-    images: UInt8[Tensor, "batch channels height width"],
-    labels: Int64[Tensor, " batch"],
-    draws: Draws,
-    learning_rate: float,
-) -> Float[Tensor, ""]:
-    """One step of gradient descent on uint8 images; nothing in it waits for the device."""
-    data, settings = run.train, run.settings
-    inputs, targets = augment(
-        images, labels, draws, num_classes=len(data.classes), mean=data.mean, std=data.std
-    )
-    logits = _logits(run.wrapped, inputs, data.classes)
-    loss = F.cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
-    run.fabric.backward(loss)
-    if settings.gradient_clip is not None:
-        # A gradient that is not finite shows in the next loss, which is looked at.
-        run.fabric.clip_gradients(
-            run.wrapped, run.stepper, max_norm=settings.gradient_clip, error_if_nonfinite=False
-        )
-    for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate
-    run.stepper.step()
-    run.stepper.zero_grad()
-    return loss.detach()
+def _check_finite(run: _Run, losses: Float[Tensor, "steps members"], epoch: int, first_step: int) -> None:
+    """Leave members behind whose loss is not finite; raise where none is left."""
+    for member, _, history in run.living():
+        for step, loss in enumerate(losses[:, member].tolist(), first_step):
+            if not math.isfinite(loss):
+                rate = learning_rate_at(epoch * run.steps + step, run.steps, run.settings)
+                run.failed.add(member)
+                message = (
+                    f"the loss is {loss} at step {step + 1} of {run.steps} in epoch {epoch + 1}, "
+                    f"learning rate {rate:.3g}; a lower learning_rate, a longer warmup or gradient_clip is needed"
+                )
+                if len(run.failed) == len(run.models):
+                    raise NonFiniteLossError(message, history)
+                warnings.warn(
+                    f"member {member} (seed {run.seeds[member]}): {message}", RuntimeWarning, stacklevel=2
+                )
+                break
+    run.progress.loss = losses[-1, [member for member, _, _ in run.living()]].mean().item()
 
 
-def _logits(model: nn.Module, inputs: Tensor, classes: tuple[str, ...]) -> Float[Tensor, "batch classes"]:
-    logits = model(inputs).float()
-    if logits.shape != (len(inputs), len(classes)):
-        needed = f"({len(inputs)}, {len(classes)}), a logit for each class"
-        raise ValueError(f"model gives {tuple(logits.shape)}; {needed}, is needed")
-    return logits
-
-
-def _check_finite(run: _Run, losses: list[float], epoch: int, first_step: int) -> None:
-    for step, loss in enumerate(losses, first_step):
-        if not math.isfinite(loss):
-            rate = learning_rate_at(epoch * run.steps + step, run.steps, run.settings)
-            raise NonFiniteLossError(
-                f"the loss is {loss} at step {step + 1} of {run.steps} in epoch {epoch + 1}, learning rate {rate:.3g};"
-                " a lower learning_rate, a longer warmup or gradient_clip is needed",
-                run.history,
-            )
-    run.progress.loss = losses[-1]
+def _validate(run: _Run, validation: ImageSet | StreamedImages) -> None:
+    for _, model, history in run.living():
+        with run.fabric.autocast():
+            measured = evaluate(model, validation, fabric=run.fabric)
+        history.validation_loss.append(measured.loss)
+        history.validation_accuracy.append(measured.accuracy)
 
 
 @torch.no_grad()
 def _observe(run: _Run, callback: Callable | None) -> None:
     if callback is not None:
-        run.model.eval()
-        seen = callback(len(run.history), run.model)
-        if seen is not None:
-            run.history.observations[len(run.history)] = seen
+        for _, model, history in run.living():
+            model.eval()
+            seen = callback(len(history), model)
+            if seen is not None:
+                history.observations[len(history)] = seen
 
 
 # --- checkpoints ---
@@ -412,7 +431,13 @@ def _trajectory(run: _Run) -> dict[str, Any]:
     settings = {name: value for name, value in asdict(run.settings).items() if name not in FREE_ON_RESUME}
     augmentation = {f"augmentation.{name}": value for name, value in asdict(run.augmentation).items()}
     data = {"training images": len(run.train), "classes": len(run.train.classes)}
-    return settings | augmentation | data | {"precision": run.fabric.strategy.precision.precision}
+    precision = {"precision": run.fabric.strategy.precision.precision}
+    return settings | augmentation | data | precision | {"seed": _one_or_all(run.seeds)}
+
+
+def _one_or_all(members: Sequence) -> Any:
+    """What a checkpoint says of the members: a list, and of one alone the thing itself."""
+    return list(members) if len(members) > 1 else members[0]
 
 
 def _save(run: _Run, path: Path) -> None:
@@ -422,9 +447,9 @@ def _save(run: _Run, path: Path) -> None:
         return
     state = {
         "trajectory": _trajectory(run),
-        "model": run.model.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "history": asdict(run.history),
+        "model": _one_or_all([model.state_dict() for model in run.models]),
+        "optimizer": run.step.optimizer.state_dict(),
+        "history": _one_or_all([asdict(history) for history in run.histories]),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -456,15 +481,19 @@ def _resume(run: _Run, path: Path) -> bool:
             raise ValueError(
                 f"{path}: written with {name}={before!r}, now {now!r}; the same value is needed to resume"
             )
+    alone = len(run.models) == 1
+    states, histories = ([parts[name]] if alone else parts[name] for name in ("model", "history"))
     try:
-        run.model.load_state_dict(parts["model"])
-        run.optimizer.load_state_dict(parts["optimizer"])
+        for model, state in zip(run.models, states, strict=True):
+            model.load_state_dict(state)
+        run.step.load_optimizer(parts["optimizer"])
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{path}: holds another model ({reason}); the one it was written for is needed"
         ) from error
-    run.history = TrainingHistory(**parts["history"])
+    run.histories = [TrainingHistory(**history) for history in histories]
+    run.failed = {i for i, history in enumerate(run.histories) if len(history) < run.epochs}
     return True
 
 

@@ -1,5 +1,6 @@
 """The Vision Transformer of the paper's experiments, with content or with positional attention."""
 
+from copy import deepcopy
 from os import PathLike
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from src.choices import one_of
-from src.vision.attention import Attention
+from src.vision.attention import EVERY, Attention, positional_attention
 
 ATTENTIONS = ("content", "positional")
 
@@ -66,13 +67,12 @@ class Block(nn.Module):
     def forward(
         self,
         tokens: Float[Tensor, "batch tokens dim"],
-        encodings: Float[Tensor, "tokens dim"] | None = None,
+        attention: Float[Tensor, "heads tokens tokens"] | None = None,
         return_attention: bool = False,
-    ) -> tuple[Float[Tensor, "batch tokens dim"], Tensor | None]:
-        # Positional attention is the vanilla formula with the encodings in the place of the tokens.
-        encodings = None if encodings is None else self.norm1(encodings)
-        mixed, attention = self.attn(self.norm1(tokens), encodings, return_attention)
-        tokens = tokens + mixed
+        rows: slice = EVERY,
+    ) -> tuple[Float[Tensor, "batch rows dim"], Tensor | None]:
+        mixed, attention = self.attn(self.norm1(tokens), attention, return_attention, rows)
+        tokens = tokens[:, rows] + mixed
         return tokens + self.mlp(self.norm2(tokens)), attention
 
 
@@ -155,6 +155,7 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_dim) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.head = nn.Linear(embed_dim, num_classes)
+        self.register_buffer("frozen", None, persistent=False)  # see `freeze_attention`
         self._initialize(generator)
 
     def _initialize(self, generator: torch.Generator | None) -> None:
@@ -185,15 +186,27 @@ class VisionTransformer(nn.Module):
         ValueError : images of another shape or type than the model was built for.
         """
         tokens = self._embed(images)
-        encodings = self.pos_embed[0] if self.attention == "positional" else None
+        depth = len(self.blocks)
+        matrices = None if self.attention == "content" else self.positional_attention()
+        # After the last block the CLS token alone is read: unless all are to be shown, it alone is computed there.
+        rows = [EVERY] * (depth - 1) + [EVERY if return_intermediates else slice(0, 1)]
         attentions, layers = [], [tokens]
-        for block in self.blocks:
-            tokens, attention = block(tokens, encodings, return_intermediates)
+        for index, block in enumerate(self.blocks):
+            # Not `unbind`: of one layer, torch.compile (2.12, CPU) returns a wrong gradient of it.
+            own = None if matrices is None else matrices[index]
+            tokens, attention = block(tokens, own, return_intermediates, rows[index])
             if return_intermediates:
                 attentions.append(attention)
                 layers.append(tokens)
         logits = self.head(self.norm(tokens[:, 0]))
         return (logits, Intermediates(tuple(attentions), tuple(layers))) if return_intermediates else logits
+
+    def positional_attention(self) -> Float[Tensor, "depth heads tokens tokens"]:
+        """The attention of positions alone: the vanilla formula with `pos_embed` in the place of the tokens."""
+        if self.frozen is not None:
+            return self.frozen
+        norms, projections = zip(*((block.norm1, block.attn.qkv) for block in self.blocks), strict=True)
+        return positional_attention(self.pos_embed[0], norms, projections, self.blocks[0].attn.num_heads)
 
     def _embed(self, images: Tensor) -> Float[Tensor, "batch tokens dim"]:
         self._check_images(images)
@@ -209,6 +222,31 @@ class VisionTransformer(nn.Module):
             )
         if not images.is_floating_point():
             raise ValueError(f"images: expected floating point, got {images.dtype}; scale them first")
+
+
+@torch.no_grad()
+def freeze_attention(model: VisionTransformer) -> VisionTransformer:
+    """A copy for evaluation whose attention matrices are computed here, once, instead of at each forward pass.
+
+    The copy is a snapshot and cannot grow stale: it has weights of its own, none of which learns, and refuses to
+    load others. Its logits are `model`'s, bit for bit. State dicts are as they were.
+
+    Raises
+    ------
+    ValueError : content attention, which every image has its own of; later, weights loaded into the copy.
+    """
+    if model.attention != "positional":
+        raise ValueError(f"model: attention={model.attention!r} differs by image; needed: 'positional'")
+    frozen = deepcopy(model).eval().requires_grad_(False)
+    frozen.frozen = model.positional_attention()
+    frozen.register_load_state_dict_pre_hook(_refuse_weights)
+    return frozen
+
+
+def _refuse_weights(*_) -> None:
+    raise ValueError(
+        "a frozen model loads no weights: its attention would stay; freeze_attention anew is needed"
+    )
 
 
 def permute_patches(
@@ -232,12 +270,52 @@ def permute_patches(
     ------
     ValueError : sides that are no multiples of `patch_size`, or indices that are no permutation.
     """
+    rows, columns = _patch_grid(images, patch_size)
+    check_permutation(permutation, rows * columns)
+    return _move_patches(images, permutation, patch_size)
+
+
+class Permuted(nn.Module):
+    """A model that sees each image with its patches in another order, always the same; the order is no parameter.
+
+    Parameters
+    ----------
+    model : images to logits.
+    permutation : (patches,), as in `permute_patches`; ``torch.arange(patches)`` leaves the patches in their places.
+    patch_size : pixels per side of a patch.
+
+    Raises
+    ------
+    ValueError : indices that are no permutation and, when called, images with another number of patches.
+    """
+
+    def __init__(self, model: nn.Module, permutation: Int[Tensor, " patches"], patch_size: int):
+        super().__init__()
+        check_permutation(permutation, len(permutation))
+        self.model, self.patch_size = model, patch_size
+        # A buffer, so that it moves to the model's device; the state dict stays without it.
+        self.register_buffer("permutation", permutation, persistent=False)
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """The model's logits of the permuted images; nothing here waits for the device."""
+        rows, columns = _patch_grid(images, self.patch_size)
+        if len(self.permutation) != rows * columns:
+            raise ValueError(
+                f"images: expected {len(self.permutation)} patches, as many as permutation has, got {rows * columns}"
+            )
+        return self.model(_move_patches(images, self.permutation, self.patch_size))
+
+
+def _patch_grid(images: Tensor, patch_size: int) -> tuple[int, int]:
     height, width = images.shape[-2:]
     _check_positive(patch_size=patch_size)
     _check_multiple("image height", height, "patch_size", patch_size)
     _check_multiple("image width", width, "patch_size", patch_size)
-    rows, columns = height // patch_size, width // patch_size
-    check_permutation(permutation, rows * columns)
+    return height // patch_size, width // patch_size
+
+
+def _move_patches(images: Tensor, permutation: Tensor, patch_size: int) -> Tensor:
+    rows, columns = _patch_grid(images, patch_size)
     patches = images.unflatten(-1, (columns, patch_size)).unflatten(-3, (rows, patch_size))
     patches = patches.transpose(-3, -2).flatten(2, 3)  # (batch, channels, patches, patch_size, patch_size)
     patches = patches[:, :, permutation.to(images.device)]

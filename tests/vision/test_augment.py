@@ -103,6 +103,33 @@ def test_a_policy_is_drawn_by_image_and_repeatable(policy):
     assert torch.equal(result[7:9], apply_policy(images[7:9], policy, draws["policy"][7:9]))
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_policy_agrees_with_torchvision_one_image_at_a_time(policy):
+    from torchvision.transforms import v2
+
+    transform = v2.RandAugment()
+    if policy != "randaugment":
+        transform = v2.AutoAugment(v2.AutoAugmentPolicy(policy.removeprefix("autoaugment-")))
+    images, seeds = random_images(120, 32, 32), torch.randint(60, (120,), generator=generator())
+    expected = []
+    with torch.random.fork_rng():
+        for image, seed in zip(images, seeds.tolist(), strict=True):
+            torch.manual_seed(seed)
+            expected.append(transform(image))
+    assert torch.equal(apply_policy(images, policy, seeds), torch.stack(expected))
+    assert (torch.stack(expected) != images).flatten(1).any(1).sum() > 60
+
+
+def test_a_policy_calls_each_operation_once_a_stage_for_all_images(monkeypatch):
+    from torchvision.transforms.v2 import functional
+
+    calls = []
+    monkeypatch.setattr(functional, "equalize", lambda images: calls.append(len(images)) or images)
+    draws = Augmentation(policy="autoaugment-imagenet").draw((2000,), generator())
+    apply_policy(random_images(2000, 4, 4), "autoaugment-imagenet", draws["policy"])
+    assert len(calls) == 2 and min(calls) > 100
+
+
 def test_draws_come_from_the_generator_alone():
     everything = Augmentation(policy="randaugment", mixup=0.2, cutmix=1.0)
     first, same, other = (everything.draw((5, 4), generator(seed)) for seed in (0, 0, 1))

@@ -282,6 +282,23 @@ def test_progress_goes_to_stderr_only_when_asked(digits, capsys):
     assert shown.out == "" and "epoch 3/3, step 5/5, loss" in shown.err and "0:00 left" in shown.err
 
 
+def test_bfloat16_reaches_the_accuracy_of_float32_within_the_spread_of_seeds():
+    """Digits, 3 seeds, 8 epochs: the means differ by no more than float32's standard deviation, or one image."""
+    train, validation = load_images("digits"), load_images("digits", split="validation")
+    accuracy, loss = {}, {}
+    for precision in ("32-true", "bf16-mixed"):
+        histories = []
+        for seed in range(3):
+            torch.manual_seed(seed)
+            changed = settings(epochs=8, precision=precision, seed=seed)
+            histories.append(fit(PatchNet(), train, validation=validation, settings=changed))
+        accuracy[precision] = torch.tensor([history.validation_accuracy[-1] for history in histories])
+        loss[precision] = [history.train_loss[-1] for history in histories]
+    exact, rounded = accuracy.values()
+    assert exact.mean() > 0.9 and loss["32-true"] != loss["bf16-mixed"]
+    assert (exact.mean() - rounded.mean()).abs() <= max(exact.std().item(), 1 / len(validation))
+
+
 # --- several processes ---
 
 TWO_PROCESSES = """

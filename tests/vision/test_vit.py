@@ -9,7 +9,14 @@ from torch.nn.functional import layer_norm, linear
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from src.vision.convnet import SmallConvNet
-from src.vision.vit import VisionTransformer, load_pretrained, permute_patches, timm_model
+from src.vision.vit import (
+    Permuted,
+    VisionTransformer,
+    freeze_attention,
+    load_pretrained,
+    permute_patches,
+    timm_model,
+)
 
 ATTENTIONS = ["content", "positional"]
 
@@ -106,8 +113,9 @@ class TestAttention:
 
     def test_positional_mixing_is_the_equation(self):
         attn = small_vit("positional").blocks[0].attn
-        tokens, encodings = random_images().reshape(4, 16, 12), random_images(seed=3)[0].reshape(16, 12)
-        mixed, attention = attn(tokens, encodings, return_attention=True)
+        tokens = random_images().reshape(4, 16, 12)
+        attention = torch.rand(2, 16, 16, generator=seeded(3), dtype=torch.float64)
+        mixed, _ = attn(tokens, attention)
         value = linear(tokens, attn.qkv.weight[24:], attn.qkv.bias[24:])
         heads = [
             attention[head] @ value[image, :, 6 * head : 6 * head + 6]
@@ -226,6 +234,79 @@ class TestPermutation:
     def test_sides_that_patches_do_not_divide(self):
         with pytest.raises(ValueError, match="image width=6 must be a multiple of patch_size=4; nearest: 8"):
             permute_patches(torch.zeros(1, 3, 4, 6), torch.arange(1), 4)
+
+    def test_a_permuted_model_sees_permuted_images(self):
+        model, images = small_vit(), random_images()
+        permutation = torch.randperm(16, generator=seeded())
+        permuted = Permuted(model, permutation, 2)
+        assert torch.equal(permuted(images), model(permute_patches(images, permutation, 2)))
+        assert torch.equal(Permuted(model, torch.arange(16), 2)(images), model(images))
+        assert list(permuted.state_dict()) == [f"model.{name}" for name in model.state_dict()]
+
+    def test_a_permuted_model_refuses_other_images(self):
+        with pytest.raises(ValueError, match=r"permutation: expected each of 0..1 once"):
+            Permuted(small_vit(), torch.tensor([1, 1]), 2)
+        with pytest.raises(
+            ValueError, match="images: expected 4 patches, as many as permutation has, got 16"
+        ):
+            Permuted(small_vit(), torch.arange(4), 2)(random_images())
+
+
+class TestFrozenAttention:
+    @pytest.mark.parametrize("batch", [1, 4])
+    @torch.no_grad()
+    def test_logits_are_the_same_bit_for_bit(self, batch):
+        model, images = small_vit("positional"), random_images(batch)
+        frozen = freeze_attention(model)
+        assert torch.equal(frozen(images), model(images))
+        assert list(frozen.state_dict()) == list(model.state_dict())
+
+    def test_attention_is_computed_once(self, monkeypatch):
+        calls = []
+        monkeypatch.setattr(
+            "src.vision.attention.attention_matrix",
+            lambda query, key: calls.append(1) or (query @ key.transpose(-2, -1)).softmax(-1),
+        )
+        model, images = small_vit("positional"), random_images()
+        frozen = freeze_attention(model)
+        frozen(images), frozen(images)
+        assert len(calls) == 1
+        model(images), model(images)
+        assert len(calls) == 3
+
+    def test_a_frozen_model_is_a_snapshot(self):
+        """Training goes on in the model; neither side reaches the other, and the copy takes no weights."""
+        model, images = small_vit("positional"), random_images()
+        frozen = freeze_attention(model)
+        before = frozen(images)
+        assert not before.requires_grad and not any(p.requires_grad for p in frozen.parameters())
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        model(images).square().sum().backward()
+        optimizer.step()
+        assert torch.equal(frozen(images), before)
+        assert not torch.equal(model(images), before)
+        assert torch.equal(freeze_attention(model)(images), model(images))
+        for module in (frozen, Permuted(frozen, torch.arange(16), 2)):
+            with pytest.raises(ValueError, match="a frozen model loads no weights"):
+                module.load_state_dict(module.state_dict())
+        model.load_state_dict(frozen.state_dict())
+        assert torch.equal(model(images), before)
+
+    def test_content_attention_cannot_be_frozen(self):
+        with pytest.raises(ValueError, match="attention='content' differs by image; needed: 'positional'"):
+            freeze_attention(small_vit("content"))
+
+
+class TestLastBlock:
+    @pytest.mark.parametrize("attention", ATTENTIONS)
+    def test_what_nobody_reads_is_not_needed_for_the_gradients(self, attention):
+        """The last block computes the CLS token alone; with all tokens come the same logits and gradients."""
+        model, images = small_vit(attention), random_images()
+        gradients = []
+        for logits in (model(images), model(images, return_intermediates=True)[0]):
+            gradients.append(torch.autograd.grad(logits.square().sum(), list(model.parameters())))
+        for ours, whole in zip(*gradients, strict=True):
+            torch.testing.assert_close(ours, whole)
 
 
 class TestInitialization:

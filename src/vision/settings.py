@@ -1,0 +1,77 @@
+"""How a training run is to go: one frozen object, checked when it is made."""
+
+from dataclasses import dataclass
+
+from src.choices import one_of
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
+COMPILE = ("auto",)  # or True or False
+# Settings that a resumed run may change: they do not alter what is computed.
+FREE_ON_RESUME = ("accelerator", "devices", "num_nodes", "compile", "checkpoint_every", "progress")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How `fit` trains: AdamW, linear warmup, cosine to zero.
+
+    Attributes
+    ----------
+    epochs : passes over the training images; an epoch leaves out what does not fill a batch.
+    batch_size : images per step, of all processes together.
+    learning_rate : at the end of the warmup.
+    weight_decay : decoupled; not on vectors (norms, biases), `pos_embed` and `cls_token`.
+    betas : of AdamW.
+    warmup_epochs : linear rise from 0; may be a fraction.
+    label_smoothing : share of each label spread over all classes.
+    gradient_clip : largest norm of the gradient; None for no limit.
+    precision : "32-true", "bf16-mixed", or "auto": the latter where the CUDA device computes in bfloat16.
+    seed : of the data's order, the augmentation and dropout; the model comes initialized. `fit_ensemble` takes
+        a seed for each member in its place.
+    accelerator, devices, num_nodes : as in Lightning Fabric; under `torchrun` its numbers hold.
+    compile : "auto": on one CUDA device the whole step is recorded as a CUDA graph, the models of an ensemble
+        together, and runs plainly elsewhere. True: the same, through `torch.compile`, which takes a minute and pays
+        in long runs. False: plainly everywhere. What is computed stays the same, up to rounding.
+    checkpoint_every : epochs between checkpoints; the last epoch always leaves one.
+    progress : show progress and time left on stderr, unless in a notebook.
+
+    Raises
+    ------
+    ValueError : a value outside its range.
+    """
+
+    epochs: int = 12
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup_epochs: float = 1.0
+    label_smoothing: float = 0.1
+    gradient_clip: float | None = 1.0
+    precision: str = "auto"
+    seed: int = 0
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    compile: bool | str = "auto"
+    checkpoint_every: int = 1
+    progress: bool = True
+
+    def __post_init__(self):
+        least = dict.fromkeys(("epochs", "batch_size", "devices", "num_nodes", "checkpoint_every"), 1)
+        least |= dict.fromkeys(
+            ("learning_rate", "weight_decay", "warmup_epochs", "label_smoothing", "seed"), 0
+        )
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must be at least {bound}; the nearest: {bound}"
+                )
+        if self.label_smoothing >= 1:
+            raise ValueError(f"label_smoothing={self.label_smoothing} must be less than 1; usual: 0.1")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas={self.betas} must be at least 0 and less than 1; usual: (0.9, 0.999)")
+        if self.gradient_clip is not None and not self.gradient_clip > 0:
+            raise ValueError(f"gradient_clip={self.gradient_clip} must be positive; None for no limit")
+        one_of("precision", self.precision, PRECISIONS)
+        if not isinstance(self.compile, bool):
+            one_of("compile", self.compile, COMPILE)
