@@ -103,7 +103,7 @@ def record_claim(options: argparse.Namespace) -> None:
     writes = os.environ.get("RANK", "0") == "0"  # under torchrun one process writes what all of them compute
     if writes and folder.exists():
         raise FileExistsError(f"{folder} holds a record already; choose another --out, or remove it first")
-    from src.recipes import REGISTRY, synthetic, vision  # noqa: F401  (importing the halves registers their recipes)
+    from src.recipes import REGISTRY, scaling, synthetic, vision  # noqa: F401  (importing them registers their recipes)
     from src.synthetic.realistic import DivergenceError
 
     if not writes:

@@ -201,6 +201,35 @@ CLAIMS = {
             THEORY,
         ),
         Claim(
+            "samples-needed",
+            "With D, the samples that training from scratch needs grow like a power of D;"
+            " with the learned attention kept they do not.",
+            "A",
+            "scale",
+            "D^Ω(1) against D^o(1)",
+            (
+                Check(
+                    "slope_scratch_low",
+                    ">=",
+                    0.5,
+                    "lower end, 95 %: the noise of a mean over N against its signal predicts 1 up to logs; half of it",
+                ),
+                Check(
+                    "slope_kept_high",
+                    "<=",
+                    0.5,
+                    "upper end, 95 %: as far below the exponent that scratch should have",
+                ),
+                Check(
+                    "slope_gap_low",
+                    ">=",
+                    0.0,
+                    "lower end, 95 %, of scratch minus kept: the separation itself",
+                ),
+            ),
+            THEORY,
+        ),
+        Claim(
             "pe-locality",
             "Position encodings are random at initialization; after training nearby patches have similar encodings.",
             "A",

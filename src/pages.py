@@ -74,7 +74,7 @@ def footer(*records: Record) -> Html:
 
 def origin(record: Record) -> Html:
     """Which record the figures that follow are drawn from: claim, scale, setting, repetitions, device, date."""
-    names = ("train_limit", "image_size", "patch_size", "embed_dim", "depth", "epochs")
+    names = ("num_patches", "train_limit", "image_size", "patch_size", "embed_dim", "depth", "epochs")
     setting = ", ".join(f"{name} {record.parameters[name]}" for name in names if name in record.parameters)
     text = f"{record.claim}, {record.scale} scale, n = {record.parameters['num_seeds']}: {_origin(record)}"
     return Html(f'<p class="origin"><strong>Record</strong> {escape(text)} ({escape(setting)})</p>')

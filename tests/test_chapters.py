@@ -26,20 +26,22 @@ def editable(monkeypatch, tmp_path):
 
 THEORY = {"01_dataset", "02_theory", "03_synthetic_training", "04_transfer"}
 IMAGES = {"05_cifar", "06_svhn", "07_imagenet"}
+EVERY = THEORY | IMAGES | {"claims", "scale", "speed"}
 
 
 @pytest.mark.parametrize(
     ("file", "stale"),
     [
-        ("src/synthetic/realistic.py", THEORY),
+        ("src/synthetic/realistic.py", THEORY | {"scale"}),
+        ("src/recipes/scaling.py", {"scale"}),
         ("src/vision/vit.py", IMAGES),
         ("src/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
-        ("src/structure.py", THEORY),
+        ("src/structure.py", THEORY | {"scale"}),
         ("src/chapters.py", set()),
         ("book/intro.md", set()),
-        ("requirements.txt", THEORY | IMAGES | {"claims", "speed"}),
-        ("requirements.lock", THEORY | IMAGES | {"claims", "speed"}),
-        ("src/claims.py", THEORY | IMAGES | {"claims", "speed"}),
+        ("requirements.txt", EVERY),
+        ("requirements.lock", EVERY),
+        ("src/claims.py", EVERY),
     ],
 )
 def test_an_edit_makes_stale_what_depends_on_it_and_only_that(editable, file, stale):
@@ -66,7 +68,7 @@ def test_an_edit_of_a_chapter_makes_it_stale_but_its_outputs_do_not_count(editab
 
 @pytest.mark.parametrize(
     ("new", "stale"),
-    [("transfer/new/record.json", IMAGES | {"claims"}), ("benchmarks/new-cpu.json", {"speed"})],
+    [("transfer/new/record.json", IMAGES | {"claims", "scale"}), ("benchmarks/new-cpu.json", {"speed"})],
 )
 def test_a_new_result_makes_stale_the_pages_that_show_such(editable, new, stale):
     before = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}

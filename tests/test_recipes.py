@@ -8,7 +8,7 @@ import torch
 
 from src.claims import CLAIMS
 from src.parameters import resolve
-from src.recipes import REGISTRY, synthetic, vision
+from src.recipes import REGISTRY, scaling, synthetic, vision
 from src.records import Record
 
 TINY = {
@@ -34,6 +34,18 @@ TINY = {
         "num_samples": 60,
         "num_test": 40,
         "steps": 5,
+    },
+    "samples-needed": {
+        "num_seeds": 2,
+        "num_patches": [16, 32],
+        "linear_error": 0.03,
+        "patch_dim": 8,
+        "samples_per_patch": [2, 60],
+        "pretraining_samples": [400, 400],
+        "downstream_sizes": [1, 8],
+        "downstream_draws": 2,
+        "num_test": 400,
+        "steps": [60, 80],
     },
     "pe-locality": {
         "num_seeds": 1,
@@ -86,6 +98,7 @@ def test_another_seed_gives_another_draw():
 
 def test_recipes_serve_the_chapters_of_their_claims():
     assert REGISTRY["idealized"] is synthetic.idealized and REGISTRY["pe-locality"] is vision.positional
+    assert REGISTRY["samples-needed"] is scaling.samples_needed
     for claim, recipe in REGISTRY.items():
         assert recipe.chapter_of[claim] == CLAIMS[claim].chapter
 

@@ -82,6 +82,21 @@ def linear_rule_error(num_patches: int, set_size: int, distractor_prob: float) -
     return float(below + mass[length - set_size] / 2)
 
 
+def distractor_prob_at(linear_error: float, num_patches: int, set_size: int) -> float:
+    """The q at which the best linear rule's exact error is `linear_error`: what keeps the task as hard at every D."""
+    largest = linear_rule_error(num_patches, set_size, 1.0)
+    if not 0 < linear_error < largest:
+        raise ValueError(
+            f"linear_error = {linear_error}: a number in (0, {largest:.3g}) is needed for num_patches = {num_patches}"
+        )
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        below = linear_rule_error(num_patches, set_size, middle) < linear_error
+        low, high = (middle, high) if below else (low, middle)
+    return high
+
+
 def planted_logits(
     partition: Partition, *, shift: int = 0, diagonal: float = 1.0, dtype: torch.dtype | None = None
 ) -> Float[Tensor, "patches patches"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from jaxtyping import Float
@@ -44,6 +45,7 @@ class Run:
 
     patches, label : (n, D, d) and (n,) in {-1, +1}, on the model's device and in its dtype; n may differ by run.
     lr_value, lr_attention : >= 0, for v and for each off-diagonal entry of A; 0 keeps it as it is.
+    max_move : > 0, largest change of one logit of A in one iteration; the update keeps its direction.
     """
 
     model: PositionalAttentionModel
@@ -51,6 +53,7 @@ class Run:
     label: Float[Tensor, " samples"]
     lr_value: float
     lr_attention: float
+    max_move: float = inf
 
 
 def gradient_descent(
@@ -61,6 +64,7 @@ def gradient_descent(
     steps: int,
     lr_value: float,
     lr_attention: float,
+    max_move: float = inf,
     record_every: int = 1,
 ) -> Trajectory:
     """Train `model` in place for `steps` full-batch iterations, by the closed-form gradient.
@@ -70,13 +74,15 @@ def gradient_descent(
     patches, label : (n, D, d) and (n,) in {-1, +1}, on the model's device and in its dtype.
     steps : iterations, >= 1. The state is recorded every `record_every` iterations and after the last.
     lr_value, lr_attention : step sizes >= 0 for v and for each off-diagonal entry of A; 0 keeps it as it is.
+    max_move : > 0, largest change of one logit of A in one iteration: a larger update is shortened, its direction
+        kept. The paper's descent is plain, without such a cap.
 
     Raises
     ------
-    ValueError : negative steps or step sizes, shapes that do not fit the model.
+    ValueError : negative steps or step sizes, a cap that is not positive, shapes that do not fit the model.
     DivergenceError : at the first non-finite loss; names the step and both step sizes, keeps the trajectory.
     """
-    run = Run(model, patches, label, lr_value, lr_attention)
+    run = Run(model, patches, label, lr_value, lr_attention, max_move)
     return check_finite(many_descents([run], steps=steps, record_every=record_every))[0]
 
 
@@ -92,7 +98,7 @@ def many_descents(runs: Sequence[Run], *, steps: int, record_every: int = 1) -> 
     ValueError : as `gradient_descent`; settings or shapes of models that differ.
     """
     for run in runs:
-        check_descent(steps, run.lr_value, run.lr_attention, record_every)
+        check_descent(steps, run.lr_value, run.lr_attention, record_every, run.max_move)
         run.model.check_patches(run.patches)
     # Like beside like: samples of one size need no padding, and kept attention needs no gradient.
     order = sorted(range(len(runs)), key=lambda i: (runs[i].lr_attention > 0, len(runs[i].label)))
@@ -122,6 +128,7 @@ def _descend(runs: list[Run], steps: int, record_every: int) -> list[Trajectory]
     patches, label, weight = _stack_samples(runs)
     rate_value = label.new_tensor([[run.lr_value] for run in runs])
     rate_attention = label.new_tensor([[[run.lr_attention]] for run in runs])
+    max_move = label.new_tensor([[[run.max_move]] for run in runs])
     with_attention = any(run.lr_attention > 0 for run in runs)
     finite_steps = torch.zeros(len(runs), dtype=torch.long, device=label.device)
     recorded = []
@@ -142,8 +149,19 @@ def _descend(runs: list[Run], steps: int, record_every: int) -> list[Trajectory]
         model.value_vector.addcmul_(rate_value, grad_value.nan_to_num_(), value=-1)
         if with_attention:
             rate_attention *= finite[:, None, None]
-            model.attention_logits.addcmul_(rate_attention, grad_attention.nan_to_num_(), value=-1)
+            rate = _capped(rate_attention, grad_attention.nan_to_num_(), max_move)
+            model.attention_logits.addcmul_(rate, grad_attention, value=-1)
     return _collect(runs, recorded, finite_steps.tolist())
+
+
+def _capped(
+    rate: Float[Tensor, "runs 1 1"],
+    gradient: Float[Tensor, "runs patches patches"],
+    max_move: Float[Tensor, "runs 1 1"],
+) -> Float[Tensor, "runs 1 1"]:
+    """The rate, lowered where it would move a logit by more than `max_move`."""
+    largest = rate * gradient.abs().amax((-2, -1), keepdim=True)
+    return rate * (max_move / largest).clamp(max=1)
 
 
 def _stack_samples(runs: list[Run]) -> tuple[Tensor, Tensor, Tensor]:
@@ -158,14 +176,18 @@ def _stack_samples(runs: list[Run]) -> tuple[Tensor, Tensor, Tensor]:
     return patches, label, inside.to(label.dtype) / sizes
 
 
-def check_descent(steps: int, lr_value: float, lr_attention: float, record_every: int = 1) -> None:
-    """Raise ValueError for step counts below 1 and negative step sizes."""
+def check_descent(
+    steps: int, lr_value: float, lr_attention: float, record_every: int = 1, max_move: float = inf
+) -> None:
+    """Raise ValueError for step counts below 1, negative step sizes, and a cap on moves that is not positive."""
     for name, count in (("steps", steps), ("record_every", record_every)):
         if count < 1:
             raise ValueError(f"{name} = {count}: an integer >= 1 is needed; the nearest: 1")
     for name, rate in (("lr_value", lr_value), ("lr_attention", lr_attention)):
         if not rate >= 0:
             raise ValueError(f"{name} = {rate}: a step size >= 0 is needed; the nearest: 0.0")
+    if not max_move > 0:
+        raise ValueError(f"max_move = {max_move}: a number above 0 is needed; inf for no cap")
 
 
 def check_finite(trajectories: list[Trajectory]) -> list[Trajectory]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 import torch
 from jaxtyping import Float, Int
@@ -38,6 +39,7 @@ class Descent:
     degree: int = 3
     linear_coefficient: float = 0.03
     diagonal: float = 1.0
+    max_move: float = inf
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def downstream_run(
     if kept:
         with torch.no_grad():
             model.attention_logits.copy_(arm.attention_logits)
-    return Run(model, patches, label, descent.lr_value, 0.0 if kept else descent.lr_attention)
+    lr_attention = 0.0 if kept else descent.lr_attention
+    return Run(model, patches, label, descent.lr_value, lr_attention, descent.max_move)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from src.structure import Partition, patch_association
 from src.synthetic.baselines import (
     associated_model,
     best_linear_rule,
+    distractor_prob_at,
     fit_generalized_linear,
     linear_rule_error,
     planted_logits,
@@ -45,6 +46,19 @@ def test_exact_error_of_the_linear_rule_is_the_sum_over_all_draws():
 def test_exact_error_is_near_the_normal_approximation_where_the_task_is_hard():
     approximation = torch.distributions.Normal(0, 1).cdf(torch.tensor(-8 / (0.3 * 248) ** 0.5)).item()
     assert linear_rule_error(256, 8, 0.3) == pytest.approx(approximation, abs=0.01)
+
+
+@pytest.mark.parametrize("num_patches", [16, 64, 256])
+def test_the_distractor_probability_gives_the_linear_error_that_was_asked_for(num_patches):
+    q = distractor_prob_at(0.118, num_patches, 4)
+    assert linear_rule_error(num_patches, 4, q) == pytest.approx(0.118, abs=1e-9)
+
+
+def test_a_linear_error_out_of_reach_is_refused():
+    with pytest.raises(
+        ValueError, match=r"linear_error = 0.5: a number in \(0, 0\.\d+\) is needed for num_p"
+    ):
+        distractor_prob_at(0.5, 32, 4)
 
 
 @pytest.mark.parametrize("loss", ["least_squares", "logistic"])

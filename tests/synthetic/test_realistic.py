@@ -112,6 +112,8 @@ def test_divergence_names_the_step_and_both_step_sizes_and_keeps_the_trajectory(
         ({"record_every": 0}, "record_every = 0: an integer >= 1 is needed"),
         ({"lr_value": -1.0}, "lr_value = -1.0: a step size >= 0 is needed"),
         ({"lr_attention": float("nan")}, "lr_attention = nan: a step size >= 0 is needed"),
+        ({"max_move": 0.0}, "max_move = 0.0: a number above 0 is needed"),
+        ({"max_move": float("nan")}, "max_move = nan: a number above 0 is needed"),
     ],
 )
 def test_wrong_settings_are_refused(task, change, text):
@@ -191,3 +193,34 @@ def test_runs_of_different_models_are_refused():
     runs[1].model.degree = 5
     with pytest.raises(ValueError, match=r"degree = \[3, 5\]: one value for all models of a stack is needed"):
         many_descents(runs, steps=1)
+
+
+def test_a_capped_update_moves_no_logit_further_and_keeps_its_direction():
+    (plain,), (capped,) = many([200], torch.float64, 500.0), many([200], torch.float64, 500.0)
+    free = many_descents([plain], steps=1)[0].attention_logits.diff(dim=0)[0]
+    held = many_descents([replace(capped, max_move=1e-3)], steps=30)[0].attention_logits.diff(dim=0)
+    assert free.abs().max() > 2e-3
+    assert held.abs().amax((1, 2)).max() < 1e-3 + 1e-12
+    assert (held[0] - free * (1e-3 / free.abs().max())).abs().max() < 1e-12
+
+
+def test_a_cap_that_is_never_reached_changes_no_bit():
+    plain, capped = many([40, 60], torch.float32), many([40, 60], torch.float32)
+    expected = many_descents(plain, steps=30)
+    largest = max(each.attention_logits.diff(dim=0).abs().max().item() for each in expected)
+    found = many_descents([replace(run, max_move=2 * largest) for run in capped], steps=30)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one.attention_logits, other.attention_logits)
+        assert torch.equal(one.value_vector, other.value_vector)
+
+
+def test_each_of_many_runs_has_its_own_cap():
+    caps = [1e-3, float("inf"), 5e-3]
+    together = [
+        replace(run, max_move=cap)
+        for run, cap in zip(many([50, 30, 50], torch.float64, 300.0), caps, strict=True)
+    ]
+    alone = deepcopy(together)
+    for run, trajectory in zip(alone, many_descents(together, steps=20), strict=True):
+        expected = many_descents([run], steps=20)[0]
+        assert (trajectory.attention_logits - expected.attention_logits).abs().max() < 1e-10
