@@ -219,8 +219,8 @@ def test_list_is_quick():
 
 
 def test_a_record_of_two_processes_is_that_of_one_and_written_once(tmp_path):
-    settings = {"train_limit": 64, "epochs": 1, "num_seeds": 1, "embed_dim": 12, "depth": 1, "device": "cpu"}
-    arguments = ["record", "positional-imagenet", *(f"-p{name}={value}" for name, value in settings.items())]
+    settings = {"train_limit": 64, "epochs": 1, "num_seeds": 1, "embed_dim": 12, "depth": 1, "permute": False}
+    arguments = ["record", "pe-locality", *(f"-p{name}={value}" for name, value in settings.items())]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for launcher, folder in (([], "one"), (torchrun, "two")):
         command = [sys.executable, *launcher, "-m", "src", *arguments, "--out", tmp_path / folder]
@@ -230,3 +230,23 @@ def test_a_record_of_two_processes_is_that_of_one_and_written_once(tmp_path):
     assert len(one) == len(two) == 1
     for name, values in one[0].metrics.items():
         assert two[0].metrics[name] == pytest.approx(values, abs=1e-3), name
+
+
+def test_a_record_needs_neither_notebooks_nor_the_checkers_of_tests(tmp_path):
+    """As on a bare accelerator machine, which has torch, torchvision, Lightning and scikit-learn."""
+    absent = (
+        *("papermill", "nbformat", "jupyter_book", "ipykernel", "IPython", "traitlets", "pytest", "timm"),
+        *("jaxtyping", "beartype"),
+    )
+    probe = (
+        "import sys, runpy\n"
+        f"sys.modules.update(dict.fromkeys({absent!r}))\n"
+        "sys.argv = ['src', *sys.argv[1:]]\n"
+        "runpy.run_module('src', run_name='__main__')"
+    )
+    tiny = ["-pepochs=1", "-ptrain_limit=64", "-pnum_seeds=1", "-pembed_dim=8", "-pdepth=1"]
+    for claim, parameters_ in (("pe-locality", tiny), ("structure", ["-pnum_seeds=1", "-pnum_samples=50"])):
+        command = [sys.executable, "-c", probe, "record", claim, *parameters_, "--out", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert {record.claim for record in load_records(tmp_path)} == {"pe-locality", "structure"}

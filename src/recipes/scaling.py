@@ -6,11 +6,11 @@ from math import inf, nan
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 
 from src.recipes import Measured, recipe
 from src.recipes.synthetic import Task
 from src.seeding import child_generator
+from src.shapes import Float, Int
 from src.structure import patch_association
 from src.synthetic.baselines import distractor_prob_at
 from src.synthetic.distribution import random_feature

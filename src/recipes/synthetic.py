@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from src.recipes import Measured, recipe
 from src.seeding import child_generator
+from src.shapes import Bool, Float
 from src.structure import Partition, patch_association
 from src.synthetic.baselines import (
     associated_model,

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from src.shapes import Float
 from src.structure import Partition
 from src.synthetic.distribution import SpatialDistribution
 from src.synthetic.model import PositionalAttentionModel

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
+from src.shapes import Float, Int
 from src.structure import Partition
 
 

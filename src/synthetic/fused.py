@@ -3,9 +3,9 @@
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
 from torch import Tensor
 
+from src.shapes import Float
 from src.synthetic.model import PositionalAttentionModel
 
 PROGRAMS_PER_PROCESSOR = 4  # enough loads under way at once to keep the memory busy

@@ -8,10 +8,10 @@ equal patterns can be counted together, and no D x d patch is ever built.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from src.shapes import Float
 from src.structure import Partition, check_set_size
 from src.synthetic.distribution import SpatialSample
 from src.synthetic.model import activation, activation_slope, check_activation

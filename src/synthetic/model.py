@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from src.shapes import Bool, Float
 
 
 class PositionalAttentionModel(nn.Module):

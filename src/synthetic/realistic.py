@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from math import inf
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from src.shapes import Float
 from src.synthetic.gradient import fast_bytes, loss_and_gradient
 from src.synthetic.model import PositionalAttentionModel
 

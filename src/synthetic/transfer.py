@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from math import inf
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from src.seeding import child_generator
+from src.shapes import Float, Int
 from src.synthetic.distribution import SpatialDistribution
 from src.synthetic.gradient import samples_per_block
 from src.synthetic.model import PositionalAttentionModel

@@ -1,8 +1,9 @@
 """The baseline that needs the patches in their places: a plain convolutional net."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
+
+from src.shapes import Float
 
 
 class SmallConvNet(nn.Sequential):

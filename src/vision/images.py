@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from src.choices import one_of
 from src.seeding import child_generator
+from src.shapes import Int64, UInt8
 
 NAMES = ("digits", "cifar10", "cifar100", "svhn", "imagefolder")
 SPLITS = ("train", "validation", "test")

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from src.shapes import Float, Int64, UInt8
 from src.vision.augment import augment
 from src.vision.graphs import CudaGraphs, Recorded
 from src.vision.images import ImageSet, StreamedImages

@@ -5,10 +5,10 @@ from os import PathLike
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from src.choices import one_of
+from src.shapes import Float, Int, Shaped
 from src.vision.attention import EVERY, Attention, positional_attention
 
 ATTENTIONS = ("content", "positional")
