@@ -227,7 +227,6 @@ CLAIMS = {
                     "lower end, 95 %, of scratch minus kept: the separation itself",
                 ),
             ),
-            THEORY,
         ),
         Claim(
             "pe-locality",

@@ -24,8 +24,19 @@ from src.sources import ROOT
 BOOK = ROOT / "book"
 PRESETS = BOOK / "presets"
 LAPTOP = "laptop"
-# What may differ between two runs of the same scale: the draw, the number of draws, and where it runs.
-SCALE_FREE = {"seed", "num_seeds", "device", "data_folder", "download", "checkpoint_folder"}
+# What may differ between two runs of the same scale: the draw, the number of draws, and where and how it is computed.
+SCALE_FREE = {
+    *(
+        "seed",
+        "num_seeds",
+        "device",
+        "data_folder",
+        "download",
+        "checkpoint_folder",
+        "plain_steps",
+        "precision",
+    ),
+}
 
 
 @dataclass(frozen=True)
