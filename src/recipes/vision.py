@@ -256,9 +256,12 @@ def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet |
     pairs = zip(runs["content"], runs["positional"], strict=True)
     metrics["accuracy_gap"] = [content.accuracy - positional.accuracy for content, positional in pairs]
 
-    shown, labels = next(iter(test.blocks(torch.arange(min(64, len(test)))[None])))
-    arrays = {"grid": np.array(grid), "labels": np.array([test.classes[label] for label in labels[0, :10]])}
-    arrays["images"] = shown[0, :10].permute(0, 2, 3, 1).cpu()
+    spread = torch.linspace(
+        0, len(test) - 1, min(60, len(test))
+    ).long()  # a folder's images come class by class
+    shown, labels = next(iter(test.blocks(spread[None])))
+    arrays = {"grid": np.array(grid), "labels": np.array([test.classes[label] for label in labels[0, ::6]])}
+    arrays["images"] = shown[0, ::6].permute(0, 2, 3, 1).cpu()
     for suffix in ("", "_permuted") if "content_permuted" in runs else ("",):
         models = [f"{attention}{suffix}" for attention in ATTENTIONS]
         similarity = [runs[name][0].similarity() for name in models]
