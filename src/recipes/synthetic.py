@@ -1,6 +1,6 @@
 """Recipes of the theory: the distribution, linear rules, the shortcut, both descents, transfer."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -23,6 +23,29 @@ from src.synthetic.idealized import idealized_descent
 from src.synthetic.model import PositionalAttentionModel, activation
 from src.synthetic.realistic import Run, Trajectory, check_finite, many_descents
 from src.synthetic.transfer import Arm, Descent, accuracies_on, accuracy_on, transfer_curve
+
+
+@dataclass(frozen=True)
+class Regime:
+    """The distribution: parameters of a chapter, under their names there."""
+
+    num_patches: int
+    set_size: int
+    patch_dim: int
+    distractor_prob: float
+
+    def tasks(self, seed: int, num_seeds: int, device: torch.device) -> list["Task"]:
+        """One task a repetition."""
+        size = (self.num_patches, self.set_size, self.patch_dim, self.distractor_prob)
+        return [Task.draw(seed, index, *size, device=device) for index in range(num_seeds)]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The model's activation, likewise."""
+
+    degree: int
+    linear_coefficient: float
 
 
 @recipe("01_dataset", "structure")
@@ -108,10 +131,7 @@ def linear_fails(
     *,
     seed: int,
     num_seeds: int,
-    num_patches: int,
-    set_size: int,
-    patch_dim: int,
-    distractor_prob: float,
+    regime: Regime,
     num_samples: int,
     device: torch.device,
 ) -> Measured:
@@ -123,8 +143,7 @@ def linear_fails(
     metrics = {
         name: [] for name in ("error_least_squares", "error_logistic", "error_best", "error_labelling")
     }
-    for index in range(num_seeds):
-        task = Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
+    for task in regime.tasks(seed, num_seeds, device):
         train = task.sample("train", num_samples)
         test = task.sample("test", num_samples)
         for loss in ("least_squares", "logistic"):
@@ -133,7 +152,9 @@ def linear_fails(
         margin = best_linear_rule(task.distribution)(test.patches).round() * test.label
         metrics["error_best"].append(_share(margin < 0) + _share(margin == 0) / 2)
         metrics["error_labelling"].append(1 - task.labelling_accuracy(test))
-    metrics["error_best_exact"] = [linear_rule_error(num_patches, set_size, distractor_prob)]
+    metrics["error_best_exact"] = [
+        linear_rule_error(regime.num_patches, regime.set_size, regime.distractor_prob)
+    ]
     return Measured(metrics)
 
 
@@ -142,12 +163,8 @@ def shortcut_exists(
     *,
     seed: int,
     num_seeds: int,
-    num_patches: int,
-    set_size: int,
-    patch_dim: int,
-    distractor_prob: float,
-    degree: int,
-    linear_coefficient: float,
+    regime: Regime,
+    activation: Activation,
     num_samples: int,
     device: torch.device,
 ) -> Measured:
@@ -164,9 +181,8 @@ def shortcut_exists(
         "rows_associated",
     )
     metrics = {name: [] for name in names}
-    options = {"degree": degree, "linear_coefficient": linear_coefficient}
-    for index in range(num_seeds):
-        task = Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
+    options = asdict(activation)
+    for task in regime.tasks(seed, num_seeds, device):
         test = task.sample("test", num_samples)
         shortcut, associated = (
             shortcut_model(task.distribution, **options),
@@ -241,12 +257,8 @@ def realistic(
     *,
     seed: int,
     num_seeds: int,
-    num_patches: int,
-    set_size: int,
-    patch_dim: int,
-    distractor_prob: float,
-    degree: int,
-    linear_coefficient: float,
+    regime: Regime,
+    activation: Activation,
     num_samples: int,
     num_test: int,
     lr_value: float,
@@ -263,13 +275,10 @@ def realistic(
     companion's. Cost: about 10 s a seed on two cores. Expected: association 1 before `steps`, test accuracy near
     the labelling function's, and association lost again by `overtrain_steps`. The sweep trains on fewer samples.
     """
-    tasks = [
-        Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
-        for index in range(num_seeds)
-    ]
+    tasks = regime.tasks(seed, num_seeds, device)
     train = [task.sample("train", num_samples) for task in tasks]
     test = [task.sample("test", num_test) for task in tasks]
-    options = {"degree": degree, "linear_coefficient": linear_coefficient}
+    options = asdict(activation)
 
     def begin(n: int) -> list[Run]:
         pairs = zip(tasks, train, strict=True)
@@ -399,12 +408,8 @@ def transfer(
     *,
     seed: int,
     num_seeds: int,
-    num_patches: int,
-    set_size: int,
-    patch_dim: int,
-    distractor_prob: float,
-    degree: int,
-    linear_coefficient: float,
+    regime: Regime,
+    activation: Activation,
     num_samples: int,
     num_test: int,
     lr_value: float,
@@ -418,11 +423,8 @@ def transfer(
     Source: the paper's theorem on transfer. Cost: about 20 s on two cores. Expected: kept attention near the
     oracle's accuracy from the first few samples on; from scratch, and with another partition, no such thing.
     """
-    tasks = [
-        Task.draw(seed, index, num_patches, set_size, patch_dim, distractor_prob, device=device)
-        for index in range(num_seeds)
-    ]
-    options = {"degree": degree, "linear_coefficient": linear_coefficient}
+    tasks = regime.tasks(seed, num_seeds, device)
+    options = asdict(activation)
     pretraining = [
         task.run(task.sample("train", num_samples), num_samples, lr_value, lr_attention, **options)
         for task in tasks
