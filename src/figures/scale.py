@@ -32,7 +32,11 @@ def factor_panels(by_factor: Mapping[str, Mapping[int | float, Record]], names: 
                 ax = axes[row, column]
                 for model in MODELS:
                     _points(ax, records, f"{metric}_{model}", model)
-                ax.set(xscale="log", xlabel=names[factor], ylabel=label)
+                ax.set(
+                    xscale="log",
+                    xlabel=names[factor] if row == len(ROWS) - 1 else "",
+                    ylabel="" if column else label,
+                )
                 ax.set_xticks(list(records), [f"{value:,}" for value in records], rotation=30)
                 ax.minorticks_off()
         axes[0, 0].legend()

@@ -33,6 +33,9 @@ def cost_curves(benchmarks: Mapping[str, Mapping[str, Mapping]], device: str) ->
             ax.set(title=curve["name"], xlabel=curve["variable"], ylabel="time of one call [s]")
             ax.set_xticks(curve["x"], [f"{x:g}" for x in curve["x"]])
             ax.minorticks_off()
+            middle = (max(curve["seconds"]) * min(curve["seconds"])) ** 0.5
+            low, high = ax.get_ylim()
+            ax.set_ylim(min(low, middle / 5), max(high, middle * 5))  # a flat curve looks flat
             ax.legend(fontsize=7)
         for ax in list(axes.flat)[len(curves) :]:
             ax.remove()
