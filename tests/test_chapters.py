@@ -15,7 +15,9 @@ def editable(monkeypatch, tmp_path):
     from src import records
 
     for name in ("src", "book", "results"):
-        shutil.copytree(sources.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "kernel-ipc-*"))
+        shutil.copytree(
+            sources.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "kernel-ipc-*")
+        )
     for name in ("requirements.txt", "requirements.lock"):
         shutil.copy(sources.ROOT / name, tmp_path)
     monkeypatch.setattr(sources, "ROOT", tmp_path)

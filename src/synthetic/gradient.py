@@ -11,7 +11,7 @@ from src.shapes import Float
 from src.synthetic.model import PositionalAttentionModel, activation_and_slope, project, project_back
 
 # Patches are read twice, forward and back. A block of this size is still in the cache at the second reading.
-CACHE_BYTES = 4 * 2**20
+CACHE_BYTES = 8 * 2**20
 PATHS = ("auto", "plain", "blocked", "fused")
 
 
