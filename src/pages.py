@@ -45,9 +45,17 @@ def _check_lines(verdict: Verdict) -> Iterable[str]:
     for check, passed in zip(verdict.claim.checks, verdict.passed, strict=True):
         values = verdict.values[check.metric]
         yield (
-            f"{'✓' if passed else '✗'} {escape(str(check))}: measured {quote(values)} (n = {len(values)})"
+            f"{'✓' if passed else '✗'} {escape(str(check))}: measured {quote(values)} ({_count(check.metric, verdict)})"
             f" <small>{escape(check.reason)}</small>"
         )
+
+
+def _count(metric: str, verdict: Verdict) -> str:
+    """How many values a mean is of; or, where a record has one value of all its repetitions, how many those are."""
+    values, (first, *others) = verdict.values[metric], verdict.records
+    repetitions = first.parameters.get("num_seeds", 1)
+    one_of_all = len(values) == 1 and not others and repetitions > 1
+    return f"one value of {repetitions} repetitions" if one_of_all else f"n = {len(values)}"
 
 
 def _style(verdict: Verdict) -> str:
@@ -127,7 +135,7 @@ def _claim_head(claim: Claim) -> str:
 
 def _scale_row(verdict: Verdict) -> str:
     measured = [
-        f"{check.metric} {quote(verdict.values[check.metric])} (n = {len(verdict.values[check.metric])});"
+        f"{check.metric} {quote(verdict.values[check.metric])} ({_count(check.metric, verdict)});"
         f" {check.over} {check.sign} {check.bound:g} {'✓' if passed else '✗'}"
         for check, passed in zip(verdict.claim.checks, verdict.passed, strict=bool(verdict.passed))
     ]
@@ -181,7 +189,8 @@ def _ratio(promise: Mapping, by_device: Mapping[str, Mapping], device: str) -> s
     """What was measured beside its bound; what was not measured is said to be missing."""
     limit = promise["at_most_seconds"]
     bound = f"{limit:g} s" if limit else (promise["at_most"] or promise["at_least"]).get(device)
-    wanted = "no bound" if bound is None else f"{promise['kind']} {bound}"
+    shown = f"{bound:.3g}" if isinstance(bound, float) else bound
+    wanted = "no bound" if bound is None else f"{promise['kind']} {shown}"
     if device not in by_device:
         promised = device in promise["at_most"] | promise["at_least"]
         return f"not measured: none at hand <small>({wanted})</small>" if promised else "—"

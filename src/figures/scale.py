@@ -37,7 +37,10 @@ def factor_panels(by_factor: Mapping[str, Mapping[int | float, Record]], names: 
                     xlabel=names[factor] if row == len(ROWS) - 1 else "",
                     ylabel="" if column else label,
                 )
-                ax.set_xticks(list(records), [f"{value:,}" for value in records], rotation=30)
+                ax.set_xticks(
+                    list(records),
+                    [f"{value / 1000:g}k" if value >= 1000 else str(value) for value in records],
+                )
                 ax.minorticks_off()
         axes[0, 0].legend()
     return figure
