@@ -25,7 +25,8 @@ BOOK = ROOT / "book"
 PRESETS = BOOK / "presets"
 LAPTOP = "laptop"
 # What may differ between two runs of the same scale: the draw, the number of draws, and where and how it is computed.
-SCALE_FREE = set("seed num_seeds device data_folder download checkpoint_folder plain_steps precision".split())
+SCALE_FREE = {"seed", "num_seeds", "device", "data_folder", "download"}
+SCALE_FREE |= {"checkpoint_folder", "plain_steps", "precision"}
 
 
 @dataclass(frozen=True)
