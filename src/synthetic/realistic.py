@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from src.graphs import CudaGraphs, Recorded
 from src.shapes import Float
 from src.synthetic.gradient import fast_bytes, loss_and_gradient
 from src.synthetic.model import PositionalAttentionModel
 
 CHECK_EVERY = 10  # steps from one look whether any run is left to the next: a look waits for the accelerator
+RECORD_FROM = 500  # steps from which on recording one as a CUDA graph should pay: estimated, not measured
 
 
 @dataclass(frozen=True)
@@ -131,27 +133,44 @@ def _descend(runs: list[Run], steps: int, record_every: int) -> list[Trajectory]
     max_move = label.new_tensor([[[run.max_move]] for run in runs])
     with_attention = any(run.lr_attention > 0 for run in runs)
     finite_steps = torch.zeros(len(runs), dtype=torch.long, device=label.device)
-    recorded = []
-    for step in range(steps + 1):
+
+    def take_step() -> Float[Tensor, "2 runs"]:
+        """Loss and accuracy, then the update. A run that has diverged is frozen: its rates are 0 from here on."""
         loss, accuracy, grad_value, grad_attention = loss_and_gradient(
             model, patches, label, weight=weight, with_attention=with_attention
         )
         finite = loss.isfinite()
-        finite_steps += finite
-        over = step == steps or (step % CHECK_EVERY == 0 and not finite.any())
-        if step % record_every == 0 or over:
-            state = (model.attention_logits.detach().clone(), model.value_vector.detach().clone())
-            recorded.append((step, loss, accuracy, *state))
-        if over:
-            break
-        # A run that has diverged is frozen: its rates are 0 from here on, and 0 times a finite number is 0.
-        rate_value *= finite[:, None]
-        model.value_vector.addcmul_(rate_value, grad_value.nan_to_num_(), value=-1)
+        finite_steps.add_(finite)
+        rate_value.mul_(finite[:, None])
+        model.value_vector.addcmul_(rate_value, grad_value.nan_to_num_(), value=-1)  # 0 times a finite number
         if with_attention:
-            rate_attention *= finite[:, None, None]
+            rate_attention.mul_(finite[:, None, None])
             rate = _capped(rate_attention, grad_attention.nan_to_num_(), max_move)
             model.attention_logits.addcmul_(rate, grad_attention, value=-1)
+        return torch.stack([loss, accuracy])
+
+    if worth_recording(label.device, steps):
+        take_step = Recorded(take_step, CudaGraphs())
+    recorded = []
+    for step in range(steps + 1):
+        kept = step % record_every == 0 or step == steps
+        state = (
+            (model.attention_logits.detach().clone(), model.value_vector.detach().clone()) if kept else None
+        )
+        measured = take_step()
+        over = step % CHECK_EVERY == 0 and not measured[0].isfinite().any()
+        if kept or over:
+            # Where all runs are frozen, the state is still that from before the step.
+            state = state or (model.attention_logits.detach(), model.value_vector.detach())
+            recorded.append((step, *measured.clone(), *state))
+        if over:
+            break
     return _collect(runs, recorded, finite_steps.tolist())
+
+
+def worth_recording(device: torch.device, steps: int) -> bool:
+    """Whether a step is launched as one CUDA graph; it is dozens of small operations beside a read of the patches."""
+    return device.type == "cuda" and steps >= RECORD_FROM
 
 
 def _capped(

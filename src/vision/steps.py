@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from src.graphs import CudaGraphs, Recorded
 from src.shapes import Float, Int64, UInt8
 from src.vision.augment import augment
-from src.vision.graphs import CudaGraphs, Recorded
 from src.vision.images import ImageSet, StreamedImages
 from src.vision.settings import TrainingSettings
 

@@ -84,6 +84,32 @@ def test_the_fused_kernel_is_the_plain_path(tmp_path):
         assert_close(ours, loss_and_gradient(*sample, weight=weight, path="plain"), 1e-5)
 
 
+COMPILED = """
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from src.synthetic.fused import _kernel
+
+for patches, dim in ((64, 64), (32, 64), (6, 5)):
+    sides = {"BLOCK_D": 1 << (patches - 1).bit_length(), "BLOCK_DIM": 1 << (dim - 1).bit_length()}
+    constants = {"D": patches, "DIM": dim, **sides, "HALF_DEGREE": 1}
+    kinds = {"samples": "i32", "nu": "fp32", **dict.fromkeys(constants, "constexpr")}
+    source = ASTSource(_kernel, {name: kinds.get(name, "*fp32") for name in _kernel.arg_names}, constants)
+    made = compile(source, GPUTarget("cuda", 90, 32), {"num_warps": 8})
+    print(patches, dim, len(made.asm["cubin"]) > 1000, ".local" in made.asm["ptx"])
+"""
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="the kernel is written in Triton")
+def test_the_fused_kernel_compiles_for_a_gpu_and_stays_in_registers(tmp_path):
+    """For compute capability 9.0, by Triton's compiler, which needs no GPU; the interpreter above accepts more."""
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED], check=True, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split("\n")[:-1] == ["64 64 True False", "32 64 True False", "6 5 True False"]
+
+
 def test_by_default_every_sample_counts_alike_and_attention_may_be_left_out():
     model, patches, label, _ = task()
     weight = torch.full_like(label, 1 / len(label))

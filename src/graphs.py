@@ -65,7 +65,7 @@ class CudaGraphs:
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise RuntimeError(
-                f"a step cannot be recorded ({reason}); compile=False runs it plainly"
+                f"a step cannot be recorded as a CUDA graph ({reason}); training has compile=False for plain steps"
             ) from error
 
         def replay() -> Tensor:
