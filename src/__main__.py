@@ -147,9 +147,12 @@ def check_machine(options: argparse.Namespace) -> None:
 
 
 def _slug(start: str, options: argparse.Namespace) -> str:
-    """A folder name that tells what differs from the defaults."""
+    """A folder name that tells what differs from the defaults; of a folder its last part."""
     preset = [options.preset] if options.preset not in (parameters.LAPTOP, start) else []
-    parts = [start, *preset, *options.parameter]
+    parts = [start, *preset]
+    for name, _, value in (each.partition("=") for each in options.parameter):
+        if name != "checkpoint_folder":  # it does not change what comes out
+            parts.append(f"{name}={Path(value).name if name in parameters.FOLDERS else value}")
     return "-".join(part.replace("/", "_").replace(" ", "") for part in parts)
 
 

@@ -27,6 +27,10 @@ LAPTOP = "laptop"
 # What may differ between two runs of the same scale: the draw, the number of draws, and where and how it is computed.
 SCALE_FREE = {"seed", "num_seeds", "device", "data_folder", "download"}
 SCALE_FREE |= {"checkpoint_folder", "plain_steps", "precision"}
+FOLDERS = {
+    "data_folder",
+    "checkpoint_folder",
+}  # a record keeps their last part alone, which says nothing of a machine
 
 
 @dataclass(frozen=True)

@@ -245,8 +245,12 @@ def test_a_record_needs_neither_notebooks_nor_the_checkers_of_tests(tmp_path):
         "runpy.run_module('src', run_name='__main__')"
     )
     tiny = ["-pepochs=1", "-ptrain_limit=64", "-pnum_seeds=1", "-pembed_dim=8", "-pdepth=1"]
+    tiny.append(f"-pcheckpoint_folder={tmp_path / 'checkpoints'}")
     for claim, parameters_ in (("pe-locality", tiny), ("structure", ["-pnum_seeds=1", "-pnum_samples=50"])):
         command = [sys.executable, "-c", probe, "record", claim, *parameters_, "--out", str(tmp_path)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert {record.claim for record in load_records(tmp_path)} == {"pe-locality", "structure"}
+    vision, _ = records = load_records(tmp_path)
+    assert [record.claim for record in records] == ["pe-locality", "structure"]
+    assert vision.parameters["checkpoint_folder"] == "checkpoints"
+    assert not any(tmp_path.name in file.name for file in (tmp_path / "pe-locality").iterdir())

@@ -13,12 +13,13 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from src.parameters import scale_of
+from src.parameters import FOLDERS, scale_of
 from src.records import Record, versions
 from src.sources import commit, digest, imported_files
 
@@ -58,7 +59,7 @@ class Recipe:
         return Record(
             claim=claim,
             chapter=chapter,
-            parameters=chosen,
+            parameters={k: Path(v).name if k in FOLDERS else v for k, v in chosen.items()},
             seed=chosen["seed"],
             scale=scale_of(chapter, chosen, claim),
             metrics={name: [float(value) for value in values] for name, values in measured.metrics.items()},
