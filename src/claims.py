@@ -56,10 +56,11 @@ class Claim:
     also_in: tuple[str, ...] = ()
 
     def shown_by(self, record: Record) -> bool:
-        """Whether the record was made for this claim, or for one that shows it too."""
-        return record.claim in (self.key, *self.also_in) and all(
-            c.metric in record.metrics for c in self.checks
+        """Whether the record was made for this claim, or for one that shows it too, and not to choose settings."""
+        made_for_it = (
+            record.claim in (self.key, *self.also_in) and record.parameters.get("eval_split") != "validation"
         )
+        return made_for_it and all(check.metric in record.metrics for check in self.checks)
 
 
 @dataclass(frozen=True)
@@ -328,14 +329,14 @@ def strongest(key: str, records: Iterable[Record]) -> Record:
     return pooled(found)
 
 
-def by_factor(key: str, records: Iterable[Record], factor: str) -> dict[object, Record]:
-    """The claim's pooled record for each value of one parameter, all others as where most repetitions are.
+def by_factor(key: str, records: Iterable[Record], factor: str, **held: object) -> dict[object, Record]:
+    """The claim's pooled record for each value of one parameter, all others as where most repetitions are, or `held`.
 
     All are at laptop scale; values ascend. Whether a run *also* trained on permuted images makes no difference.
     """
     records = [record for record in records if record.claim == key and record.scale == SCALES[0]]
     free = {factor: None, "permute": None}
-    base = _setting(_largest_group(records)[0]) | free if records else {}
+    base = _setting(_largest_group(records)[0]) | held | free if records else {}
     groups: dict[object, list[Record]] = {}
     for record in records:
         setting = _setting(record)

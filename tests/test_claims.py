@@ -110,6 +110,21 @@ def test_a_parameter_that_came_after_a_record_had_its_default_there():
     }
 
 
+def test_a_record_made_to_choose_settings_counts_for_no_claim():
+    metrics = {"accuracy_positional": [0.6], "accuracy_gap": [0.0]}
+    counted = record(
+        metrics, claim="positional-cifar10", chapter="05_cifar", parameters={"seed": 0, "num_seeds": 1}
+    )
+    tried = replace(
+        counted, parameters=counted.parameters | {"eval_split": "validation", "learning_rate": 0.1}
+    )
+    assert judge("positional-cifar10", [tried]).word == "not run at this scale"
+    assert judge("positional-cifar10", [tried, tried, counted]).records == (counted,)
+    found = claims.by_factor("positional-cifar10", [counted, tried], "learning_rate", eval_split="validation")
+    assert list(found) == [0.1]
+    assert 0.1 not in claims.by_factor("positional-cifar10", [counted, tried], "learning_rate")
+
+
 def test_the_origin_of_stored_figures_names_scale_repetitions_and_setting():
     shown = record({}, claim="positional-svhn", parameters={"num_seeds": 3, "dataset": "svhn", "epochs": 9})
     text = pages.origin(shown)

@@ -136,6 +136,16 @@ def test_a_recipe_that_was_cut_off_goes_on_from_its_checkpoints(tmp_path):
     assert again.metrics == first.metrics and again.wall_seconds < first.wall_seconds
 
 
+def test_settings_are_tried_out_on_validation_images():
+    values = resolve("05_cifar", TINY["pe-locality"] | {"permute": False})
+    tried, counted = (vision.positional(values | {"eval_split": split}) for split in ("validation", "test"))
+    for index, model in enumerate(("content", "positional")):
+        last = tried.arrays["accuracy_by_epoch"][index, :, -1]
+        assert tried.metrics[f"accuracy_{model}"] == pytest.approx(last.tolist(), abs=1e-3)
+        assert counted.arrays["accuracy_by_epoch"][index, :, -1] == pytest.approx(last)
+    assert not np.array_equal(tried.arrays["images"], counted.arrays["images"])
+
+
 def test_the_cost_of_imagenet_is_counted_attention_included():
     cost = vision.training_cost(resolve("07_imagenet", preset="paper"), num_images=10)
     tokens, width, depth = 197, 192, 12

@@ -30,13 +30,14 @@ from src.vision.vit import ATTENTIONS, Permuted, VisionTransformer, load_pretrai
 
 @dataclass(frozen=True)
 class Images:
-    """Which images: parameters of a chapter, under their names there."""
+    """Which images: parameters of a chapter, under their names there. Models are measured on those of `eval_split`."""
 
     dataset: str
     data_folder: str
     download: bool
     train_limit: int
     image_size: int
+    eval_split: str
 
     def load(self, split: str) -> ImageSet | StreamedImages:
         limit = self.train_limit if split == "train" and self.train_limit else None
@@ -141,9 +142,10 @@ def positional(
     defaults under a minute on two cores; 300 epochs of CIFAR, and ImageNet, need an accelerator. Expected:
     accuracies within 3 points of each other; locality rises from about 0 in both. With `permute`, all is trained once
     more on images whose patches are permuted by one fixed permutation, and so is a small convolutional net, the
-    control. The test images are looked at once, at the end of each training.
+    control. The images of `eval_split` are looked at once, at the end of each training; what is tried out is measured
+    on "validation", and counts for no claim.
     """
-    train, validation, test = (images.load(split) for split in ("train", "validation", "test"))
+    train, validation, measured = (images.load(split) for split in ("train", "validation", images.eval_split))
     grid = (images.image_size // shape.patch_size,) * 2
     runs: dict[str, list[Run]] = {}
     for name in (*ATTENTIONS, "convnet") if permute else ATTENTIONS:
@@ -172,8 +174,8 @@ def positional(
             checkpoint=training.checkpoint(name, seed),
         )
         for run in members:
-            run.accuracy = evaluate(run.model, test).accuracy
-    return _compare(runs, grid, test)
+            run.accuracy = evaluate(run.model, measured).accuracy
+    return _compare(runs, grid, measured)
 
 
 @dataclass
@@ -238,7 +240,9 @@ def _observe(epoch: int, model: nn.Module) -> Tensor | None:
     return undo_permutation(similarity, model.permutation.cpu()) if permuted else similarity
 
 
-def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet | StreamedImages) -> Measured:
+def _compare(
+    runs: dict[str, list[Run]], grid: tuple[int, int], measured: ImageSet | StreamedImages
+) -> Measured:
     """Metrics of every run, and arrays over (models, seeds, epochs); pictures are of the first seed."""
     metrics: dict[str, list[float]] = {}
     local: dict[str, list[list[Locality]]] = {}
@@ -257,10 +261,13 @@ def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet |
     metrics["accuracy_gap"] = [content.accuracy - positional.accuracy for content, positional in pairs]
 
     spread = torch.linspace(
-        0, len(test) - 1, min(60, len(test))
+        0, len(measured) - 1, min(60, len(measured))
     ).long()  # a folder's images come class by class
-    shown, labels = next(iter(test.blocks(spread[None])))
-    arrays = {"grid": np.array(grid), "labels": np.array([test.classes[label] for label in labels[0, ::6]])}
+    shown, labels = next(iter(measured.blocks(spread[None])))
+    arrays = {
+        "grid": np.array(grid),
+        "labels": np.array([measured.classes[label] for label in labels[0, ::6]]),
+    }
     arrays["images"] = shown[0, ::6].permute(0, 2, 3, 1).cpu()
     for suffix in ("", "_permuted") if "content_permuted" in runs else ("",):
         models = [f"{attention}{suffix}" for attention in ATTENTIONS]
@@ -276,7 +283,7 @@ def _compare(runs: dict[str, list[Run]], grid: tuple[int, int], test: ImageSet |
             [[epoch.correlation for epoch in seed] for seed in local[name]] for name in models
         ]
     models = [runs[name][0].network for name in ATTENTIONS]
-    inputs = normalize(shown[0].to(next(models[0].parameters()).device), test.mean, test.std)
+    inputs = normalize(shown[0].to(next(models[0].parameters()).device), measured.mean, measured.std)
     attention = [attention_maps(model, inputs).cpu() for model in models]
     arrays |= {f"attention_{name}": maps for name, maps in zip(ATTENTIONS, attention, strict=True)}
     arrays["distance_by_head"] = torch.stack([attention_distance(maps, grid) for maps in attention])
