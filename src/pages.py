@@ -30,6 +30,8 @@ def quote(values: list[float], digits: int = 3) -> str:
 def verdict_box(record: Record, claim: str | None = None) -> Html:
     """The end of a chapter: the verdict of a live run on its claim, or on another that it shows, check by check."""
     verdict = judge(claim or record.claim, [record], record.scale)
+    if not verdict.records:
+        return missing(f"{verdict.claim.key}: no verdict, since models were measured on validation images")
     items = "".join(f"<li>{line}</li>" for line in _check_lines(verdict))
     seen = [f"{verdict.scale} scale"]
     if "dataset" in record.parameters:
@@ -42,7 +44,7 @@ def verdict_box(record: Record, claim: str | None = None) -> Html:
 
 
 def _check_lines(verdict: Verdict) -> Iterable[str]:
-    for check, passed in zip(verdict.claim.checks, verdict.passed, strict=True):
+    for check, passed in zip(verdict.checks, verdict.passed, strict=True):
         values = verdict.values[check.metric]
         yield (
             f"{'✓' if passed else '✗'} {escape(str(check))}: measured {quote(values)} ({_count(check.metric, verdict)})"
@@ -137,9 +139,9 @@ def _scale_row(verdict: Verdict) -> str:
     measured = [
         f"{check.metric} {quote(verdict.values[check.metric])} ({_count(check.metric, verdict)});"
         f" {check.over} {check.sign} {check.bound:g} {'✓' if passed else '✗'}"
-        for check, passed in zip(verdict.claim.checks, verdict.passed, strict=bool(verdict.passed))
+        for check, passed in zip(verdict.checks, verdict.passed, strict=bool(verdict.passed))
     ]
-    wanted = [f"— ({check})" for check in verdict.claim.checks]
+    wanted = [f"— ({check})" for check in verdict.checks]
     cells = {
         "scale": verdict.scale,
         "verdict": f'<span class="verdict verdict-{_style(verdict)}">{verdict.word}</span>',

@@ -64,7 +64,11 @@ def test_records_that_differ_in_their_seed_are_pooled_and_the_largest_group_spea
 def test_the_strongest_evidence_is_the_largest_scale_that_was_run_as_one_record():
     small = [record(GOOD, claim="positional-svhn", parameters={"seed": 0, "num_seeds": 2}) for _ in range(2)]
     small = [
-        replace(each, metrics={"accuracy_positional": [0.5, 0.6], "accuracy_gap": [0.0, 0.0]})
+        replace(
+            each,
+            metrics={key: [0.5, 0.6] for key in ("accuracy_content", "accuracy_positional")}
+            | {"accuracy_gap": [0.0, 0.0]},
+        )
         for each in small
     ]
     one = strongest("positional-svhn", small)
@@ -108,6 +112,20 @@ def test_a_parameter_that_came_after_a_record_had_its_default_there():
         False: [0.5],
         True: [0.5, 0.5],
     }
+
+
+def test_at_the_papers_scale_the_vanilla_model_has_to_reach_the_public_figure():
+    metrics = {"accuracy_content": [0.9], "accuracy_positional": [0.89], "accuracy_gap": [0.01]}
+    small = record(metrics, claim="positional-cifar10")
+    assert judge("positional-cifar10", [small]).word == "reproduced"
+    weak = judge("positional-cifar10", [replace(small, scale="paper")])
+    assert weak.word == "partly" and weak.passed[-1] is False and weak.checks[-1].bound == 0.9092
+
+
+def test_a_live_run_on_validation_images_has_no_verdict():
+    metrics = {"accuracy_content": [0.9], "accuracy_positional": [0.89], "accuracy_gap": [0.01]}
+    tried = record(metrics, claim="positional-cifar10", parameters={"eval_split": "validation"})
+    assert "no verdict, since models were measured on validation images" in pages.verdict_box(tried)
 
 
 def test_a_record_made_to_choose_settings_counts_for_no_claim():
