@@ -31,8 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ArithmeticError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing half-written was left", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted; nothing half-written was left", file=sys.stderr)
         return 130
 
 

@@ -5,14 +5,17 @@ import io
 import logging
 import math
 import platform
+import re
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from src import chapters, parameters
@@ -146,8 +149,10 @@ def run(
     if not waiting:
         return outcomes
     if scheduler is None:
-        connection = _local_cluster(min(workers or _cores(), len(waiting)), retries)
+        at_once = min(workers or _cores(), len(waiting))  # one a worker: two would share its death
+        connection = _local_cluster(at_once, retries)
     else:
+        at_once = len(waiting)
         connection = _running_cluster(scheduler)
     try:
         # A Ctrl-C waits until the cluster is up, and again until it is down: none of it outlives the command.
@@ -156,12 +161,18 @@ def run(
             arguments = {point.name: (chapter, point.values, out / point.name, digest) for point in waiting}
             with _interrupts(signal.SIG_UNBLOCK):
                 clock = time.perf_counter()
-                for done, (name, outcome) in enumerate(_as_done(client, arguments, retries), start=1):
+                for done, (name, outcome) in enumerate(
+                    _as_done(client, arguments, retries, at_once), start=1
+                ):
                     outcomes[name] = outcome
                     left = (time.perf_counter() - clock) / done * (len(waiting) - done)
                     report(
                         f"{len(outcomes)} of {len(points)}, {_minutes(left)} left: {name} {outcome.status}"
                     )
+    except KeyboardInterrupt:
+        if scheduler is None:
+            raise
+        raise KeyboardInterrupt("interrupted; points that a worker has begun go on to their end") from None
     finally:
         for point in waiting:
             if scheduler is None or point.name in outcomes:
@@ -203,15 +214,24 @@ def execute(chapter: str, values: Mapping[str, object], folder: Path, digest: st
     return Outcome(FINISHED, chapters.read_run(folder)["wall_seconds"])
 
 
-def _as_done(client, arguments: Mapping[str, tuple], retries: int) -> Iterator[tuple[str, Outcome]]:
-    """Run `execute` for each name, and give each name and its outcome as soon as there is one."""
+def _as_done(
+    client, arguments: Mapping[str, tuple], retries: int, at_once: int
+) -> Iterator[tuple[str, Outcome]]:
+    """Run `execute` for each name, `at_once` at a time, and give each name and its outcome as soon as there is one."""
     from distributed import as_completed
 
-    names = {
-        client.submit(execute, *each, retries=retries, pure=False): name for name, each in arguments.items()
-    }
-    for future in as_completed(list(names), loop=client.loop):
-        yield names[future], _outcome(future)
+    waiting, running, names = iter(arguments.items()), as_completed(loop=client.loop), {}
+
+    def start(count: int) -> None:
+        for name, each in islice(waiting, count):
+            future = client.submit(execute, *each, retries=retries, pure=False)
+            names[future] = name
+            running.add(future)
+
+    start(at_once)
+    for future in running:
+        start(1)
+        yield names.pop(future), _outcome(future)
 
 
 def _outcome(future) -> Outcome:
@@ -223,7 +243,7 @@ def _outcome(future) -> Outcome:
     if error is None:
         return future.result()
     if isinstance(error, KilledWorker):
-        reason = f"its worker died {error.allowed_failures + 1} times: killed, or out of memory"
+        reason = f"its worker was killed, out of memory perhaps (attempts: {error.allowed_failures + 1})"
     elif isinstance(error, chapters.ChapterError):
         reason = str(error)
     else:
@@ -235,23 +255,25 @@ def _outcome(future) -> Outcome:
 def _local_cluster(workers: int, retries: int) -> Iterator:
     """A client of as many new processes on this machine, reached over loopback only and of one thread each."""
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
-    settings = {
-        "distributed.scheduler.allowed-failures": retries,  # of a worker with the point
-        "distributed.scheduler.worker-saturation": 1.0,  # points wait at the scheduler, not behind one another
-    }
     with (
-        dask.config.set(settings),
+        dask.config.set(
+            {"distributed.scheduler.allowed-failures": retries}
+        ),  # deaths of a worker with one point
+        tempfile.TemporaryDirectory(prefix="sweep-") as scratch,
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: there may be another sweep
+            scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,
+            local_directory=scratch,
+            env={"TMPDIR": scratch},  # what a killed worker leaves goes with it
         ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        _client(cluster) as client,
     ):
         try:
             yield client
@@ -272,14 +294,13 @@ def _end_kernels(cluster) -> None:
 @contextmanager
 def _running_cluster(address: str) -> Iterator:
     """A client of the scheduler at `address`. ValueError where there is none, or its workers are not fit."""
-    from distributed import Client
-
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        if not re.fullmatch(r"\w+://.+:\d+", address):
+            raise ValueError(address)
+        client = _client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"--scheduler = {address!r}: no scheduler answers; the address of a running one is needed, "
+            f"--scheduler = {address!r}: no scheduler answers there; the address of a running one is needed, "
             "such as tcp://127.0.0.1:8786"
         ) from error
     with client:
@@ -293,9 +314,19 @@ def _running_cluster(address: str) -> Iterator:
         yield client
 
 
+def _client(where, **options):
+    """A client that keeps its log to itself."""
+    from distributed import Client
+
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return Client(where, set_as_default=False, **options)
+
+
 @contextmanager
 def _interrupts(how: int) -> Iterator[None]:
     """Hold Ctrl-C back (signal.SIG_BLOCK) or let it through (SIG_UNBLOCK); processes started inside do the same."""
+    resource_tracker.ensure_running()  # of multiprocessing; were it to start later, it would let them through
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(how, {signal.SIGINT})
