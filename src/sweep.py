@@ -140,12 +140,12 @@ def run(
     KeyboardInterrupt : finished points stay; of the others nothing does, unless a worker elsewhere still runs them.
     """
     out, digest = Path(out).absolute(), chapters.chapter_digest(chapter)
-    outcomes: dict[str, Outcome] = {}
-    for point in points:
-        wanted = {"chapter": chapter, "parameters": point.values, "digest": digest}
-        if chapters.finished(out / point.name, wanted):
-            outcomes[point.name] = Outcome(BEFORE, chapters.read_run(out / point.name)["wall_seconds"])
-    waiting = [point for point in points if point.name not in outcomes]
+    outcomes = _finished_before(chapter, points, out, digest)
+    waiting = {
+        point.name: (chapter, point.values, out / point.name, digest)
+        for point in points
+        if point.name not in outcomes
+    }
     if not waiting:
         return outcomes
     if scheduler is None:
@@ -158,28 +158,34 @@ def run(
         # A Ctrl-C waits until the cluster is up, and again until it is down: none of it outlives the command.
         with _interrupts(signal.SIG_BLOCK), connection as client:
             out.mkdir(parents=True, exist_ok=True)
-            arguments = {point.name: (chapter, point.values, out / point.name, digest) for point in waiting}
+            clock = time.perf_counter()
             with _interrupts(signal.SIG_UNBLOCK):
-                clock = time.perf_counter()
-                for done, (name, outcome) in enumerate(
-                    _as_done(client, arguments, retries, at_once), start=1
-                ):
+                for name, outcome in _as_done(client, waiting, retries, at_once):
                     outcomes[name] = outcome
-                    left = (time.perf_counter() - clock) / done * (len(waiting) - done)
-                    report(
-                        f"{len(outcomes)} of {len(points)}, {_minutes(left)} left: {name} {outcome.status}"
-                    )
+                    left = len(points) - len(outcomes)
+                    seconds = (time.perf_counter() - clock) / (len(waiting) - left) * left
+                    progress = f"{len(outcomes)} of {len(points)}, {_minutes(seconds)} left"
+                    report(f"{progress}: {name} {outcome.status}")
     except KeyboardInterrupt:
         if scheduler is None:
             raise
         raise KeyboardInterrupt("interrupted; points that a worker has begun go on to their end") from None
     finally:
-        for point in waiting:
-            if scheduler is None or point.name in outcomes:
-                _remove_parts(out / point.name)
+        for name in waiting:
+            if scheduler is None or name in outcomes:
+                _remove_parts(out / name)
         with suppress(OSError):
             out.rmdir()  # where nothing is in it
     return {point.name: outcomes[point.name] for point in points}
+
+
+def _finished_before(chapter: str, points: Sequence[Point], out: Path, digest: str) -> dict[str, Outcome]:
+    outcomes = {}
+    for point in points:
+        wanted = {"chapter": chapter, "parameters": point.values, "digest": digest}
+        if chapters.finished(out / point.name, wanted):
+            outcomes[point.name] = Outcome(BEFORE, chapters.read_run(out / point.name)["wall_seconds"])
+    return outcomes
 
 
 def table(outcomes: Mapping[str, Outcome]) -> str:
@@ -195,14 +201,12 @@ def table(outcomes: Mapping[str, Outcome]) -> str:
 def execute(chapter: str, values: Mapping[str, object], folder: Path, digest: str) -> Outcome:
     """In a worker: one point. What is of no use to try again is returned as failed; everything else raises."""
     if not folder.parent.is_dir():
-        return Outcome(
-            FAILED,
-            reason=f"{folder.parent} is not there on {platform.node()}; a folder that all share is needed",
+        return _failed(
+            f"{folder.parent} is not there on {platform.node()}; a folder that all share is needed"
         )
     if chapters.chapter_digest(chapter) != digest:
-        return Outcome(
-            FAILED,
-            reason=f"source, book or versions on {platform.node()} are not those that the sweep began with",
+        return _failed(
+            f"source, book or versions on {platform.node()} are not those that the sweep began with"
         )
     try:
         with _ONE_AT_A_TIME, redirect_stderr(io.StringIO()):  # papermill's bar and log
@@ -210,8 +214,12 @@ def execute(chapter: str, values: Mapping[str, object], folder: Path, digest: st
     except chapters.ChapterError as error:
         if not error.refused:
             raise
-        return Outcome(FAILED, reason=str(error))
+        return _failed(str(error))
     return Outcome(FINISHED, chapters.read_run(folder)["wall_seconds"])
+
+
+def _failed(reason: str) -> Outcome:
+    return Outcome(FAILED, reason=" ".join(reason.split()))
 
 
 def _as_done(
@@ -238,17 +246,17 @@ def _outcome(future) -> Outcome:
     from distributed import KilledWorker
 
     if future.cancelled():
-        return Outcome(FAILED, reason="the connection to the scheduler was lost")
+        return _failed("the connection to the scheduler was lost")
     error = future.exception()
     if error is None:
         return future.result()
     if isinstance(error, KilledWorker):
-        reason = f"its worker was killed, out of memory perhaps (attempts: {error.allowed_failures + 1})"
-    elif isinstance(error, chapters.ChapterError):
-        reason = str(error)
-    else:
-        reason = f"{type(error).__name__}: {error}"
-    return Outcome(FAILED, reason=" ".join(reason.split()))
+        return _failed(
+            f"its worker was killed, out of memory perhaps (attempts: {error.allowed_failures + 1})"
+        )
+    return _failed(
+        str(error) if isinstance(error, chapters.ChapterError) else f"{type(error).__name__}: {error}"
+    )
 
 
 @contextmanager
@@ -257,10 +265,9 @@ def _local_cluster(workers: int, retries: int) -> Iterator:
     import dask
     from distributed import LocalCluster
 
+    deaths = {"distributed.scheduler.allowed-failures": retries}  # of workers with the same point
     with (
-        dask.config.set(
-            {"distributed.scheduler.allowed-failures": retries}
-        ),  # deaths of a worker with one point
+        dask.config.set(deaths),
         tempfile.TemporaryDirectory(prefix="sweep-") as scratch,
         LocalCluster(
             n_workers=workers,
@@ -273,11 +280,11 @@ def _local_cluster(workers: int, retries: int) -> Iterator:
             local_directory=scratch,
             env={"TMPDIR": scratch},  # what a killed worker leaves goes with it
         ) as cluster,
-        _client(cluster) as client,
     ):
         try:
-            yield client
-        finally:
+            with _client(cluster) as client:
+                yield client
+        finally:  # without a client nothing is tried again
             _end_kernels(cluster)
 
 
@@ -285,9 +292,9 @@ def _end_kernels(cluster) -> None:
     """Kill what the workers have started; a chapter that loses its kernel removes what it had written."""
     import psutil
 
-    for nanny in cluster.workers.values():
+    for pid in filter(None, (nanny.pid for nanny in cluster.workers.values())):
         with suppress(psutil.NoSuchProcess):
-            for kernel in psutil.Process(nanny.pid).children(recursive=True):
+            for kernel in psutil.Process(pid).children(recursive=True):
                 kernel.kill()
 
 
