@@ -1,8 +1,9 @@
-"""The command line: python -m src list | run | record | book | check."""
+"""The command line: python -m src list | run | record | sweep | book | check."""
 
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from src import parameters, records
@@ -30,8 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ArithmeticError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing half-written was left", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted; nothing half-written was left", file=sys.stderr)
         return 130
 
 
@@ -49,7 +50,18 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("chapter")
     record = command("record", record_claim, "one claim's record, without a notebook")
     record.add_argument("claim")
-    for each in (run, record):
+    sweep = command("sweep", sweep_chapter, "execute a chapter at every point of a grid, several at a time")
+    sweep.add_argument("chapter")
+    sweep.add_argument(
+        "-g",
+        "--grid",
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="START:STOP (integers, STOP excluded) or a,b,c; a;b;c where a value is itself a list. "
+        "Several -g make every combination",
+    )
+    for each in (run, record, sweep):
         each.add_argument(
             "-p",
             "--parameter",
@@ -64,6 +76,18 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, help="a new folder (default: outputs/<chapter and what differs>)")
     record.add_argument(
         "--out", type=Path, default=records.RESULTS, help="folder of records (default: results)"
+    )
+    sweep.add_argument(
+        "--out",
+        type=Path,
+        help="a folder for the points, at a path that all workers share (default: outputs/sweeps/<chapter and grid>)",
+    )
+    sweep.add_argument("--workers", help="processes on this machine (default: one a core)")
+    sweep.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a running dask scheduler, instead of --workers"
+    )
+    sweep.add_argument(
+        "--retries", default="2", help="how often a point that broke is tried again (default: 2)"
     )
     book = command("book", build_book, "execute what changed, then build the HTML book")
     book.add_argument(
@@ -94,6 +118,29 @@ def run_chapter(options: argparse.Namespace) -> None:
     values = parameters.resolve(chapter, options.parameter, preset=options.preset)
     out = options.out or Path("outputs") / _slug(chapter, options)
     print(chapters.run(chapter, values, out, report=_report))
+
+
+def sweep_chapter(options: argparse.Namespace) -> int:
+    from src import sweep
+
+    chapter = parameters.notebook(options.chapter).stem
+    points = sweep.grid_points(chapter, options.grid, options.parameter, preset=options.preset)
+    workers = _count("--workers", options.workers, least=1)
+    if workers and options.scheduler:
+        raise ValueError(
+            f"--workers = {workers}: the scheduler at {options.scheduler} has its own; leave it out"
+        )
+    outcomes = sweep.run(
+        chapter,
+        points,
+        options.out or Path("outputs") / "sweeps" / _slug(chapter, options, options.grid),
+        workers=workers,
+        scheduler=options.scheduler,
+        retries=_count("--retries", options.retries, least=0),
+        report=_report,
+    )
+    print(sweep.table(outcomes))
+    return int(any(outcome.status == sweep.FAILED for outcome in outcomes.values()))
 
 
 def record_claim(options: argparse.Namespace) -> None:
@@ -146,14 +193,21 @@ def check_machine(options: argparse.Namespace) -> None:
         print(f"{name:<14} {text}")
 
 
-def _slug(start: str, options: argparse.Namespace) -> str:
-    """A folder name that tells what differs from the defaults; of a folder its last part."""
+def _slug(start: str, options: argparse.Namespace, grid: Iterable[str] = ()) -> str:
+    """A folder name that tells what differs from the defaults."""
+    from src.chapters import folder_part
+
     preset = [options.preset] if options.preset not in (parameters.LAPTOP, start) else []
-    parts = [start, *preset]
-    for name, _, value in (each.partition("=") for each in options.parameter):
-        if name != "checkpoint_folder":  # it does not change what comes out
-            parts.append(f"{name}={Path(value).name if name in parameters.FOLDERS else value}")
-    return "-".join(part.replace("/", "_").replace(" ", "") for part in parts)
+    # a checkpoint_folder does not change what comes out
+    changed = [text for text in options.parameter if not text.startswith("checkpoint_folder=")]
+    return "-".join([start, *preset, *map(folder_part, [*changed, *grid])])
+
+
+def _count(option: str, text: str | None, least: int) -> int | None:
+    if text is None:
+        return None
+    rule = parameters.Parameter(option, None, "int", (f"≥ {least}",), "")
+    return rule.check(rule.parse(text), {})
 
 
 def _one_line(error: Exception) -> str:

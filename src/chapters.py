@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,18 @@ class ChapterError(RuntimeError):
     def __init__(self, message: str, refused: bool) -> None:
         super().__init__(message)
         self.refused = refused
+
+    def __reduce__(self) -> tuple:
+        """How it travels between processes: with both arguments, of which an exception keeps the first."""
+        return type(self), (str(self), self.refused)
+
+
+def folder_part(text: str) -> str:
+    """`name=value` as a part of a folder's name; where the value is a folder, its last part."""
+    name, _, value = text.partition("=")
+    if name in parameters.FOLDERS:
+        text = f"{name}={Path(value).name}"
+    return text.replace("/", "_").replace(" ", "")
 
 
 def chapter_digest(chapter: str) -> str:
@@ -61,13 +74,9 @@ def run(
     """
     out = Path(out)
     wanted = {"chapter": chapter, "parameters": dict(values), "digest": chapter_digest(chapter)}
-    if out.exists():
-        if holds(out, wanted):
-            report(f"{out} holds this run already")
-            return out
-        raise FileExistsError(
-            f"{out} is in use by {_occupant(out)}; choose another --out, or remove it first"
-        )
+    if finished(out, wanted):
+        report(f"{out} holds this run already")
+        return out
     started, clock = datetime.now(UTC), time.perf_counter()
     with records.new_folder(out) as folder:
         _execute(chapter, values, folder, report)
@@ -82,13 +91,25 @@ def run(
     return out
 
 
+def finished(out: Path, wanted: Mapping[str, object]) -> bool:
+    """Whether `out` is there and holds the wanted run. FileExistsError where it holds anything else."""
+    if not out.exists():
+        return False
+    if not holds(out, wanted):
+        raise FileExistsError(
+            f"{out} is in use by {_occupant(out)}; choose another --out, or remove it first"
+        )
+    return True
+
+
 def holds(out: Path, wanted: Mapping[str, object]) -> bool:
     """Whether `out` is a finished run of the wanted chapter, parameters and digest."""
-    done = _read_run(out)
+    done = read_run(out)
     return all(done.get(key) == value for key, value in wanted.items())
 
 
-def _read_run(out: Path) -> dict:
+def read_run(out: Path) -> dict:
+    """What run.json says of a finished run; empty where there is none."""
     try:
         return json.loads((out / "run.json").read_text())
     except (OSError, ValueError):
@@ -96,7 +117,7 @@ def _read_run(out: Path) -> dict:
 
 
 def _occupant(out: Path) -> str:
-    done = _read_run(out)
+    done = read_run(out)
     return f"another run ({done['chapter']}, {done['started']})" if done else "other files"
 
 
@@ -110,7 +131,11 @@ def _execute(chapter: str, values: Mapping[str, object], folder: Path, report: C
         for name, parameter in parameters.read_parameters(chapter).items()
         if values[name] != parameter.default
     }
-    with _environment(OUT_VARIABLE, str(folder.resolve())), _ticking(chapter, report):
+    with (
+        _environment(OUT_VARIABLE, str(folder.resolve())),
+        _ticking(chapter, report),
+        tempfile.TemporaryDirectory(prefix="kernel-") as sockets,  # of its own: chapters may run side by side
+    ):
         try:
             papermill.execute_notebook(
                 parameters.notebook(chapter),
@@ -119,7 +144,8 @@ def _execute(chapter: str, values: Mapping[str, object], folder: Path, report: C
                 kernel_name="python3",
                 cwd=parameters.BOOK,
                 progress_bar=sys.stderr.isatty(),
-                config=Config(KernelManager={"transport": "ipc"}),  # sockets in files: no ports, no strangers
+                # sockets in files: no ports, no strangers
+                config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"}),
             )
         except PapermillExecutionError as error:
             refused = error.ename in ("ValueError", "FileNotFoundError", "PermissionError")
@@ -173,7 +199,7 @@ def build_book(report: Callable[[str], None], *, update: bool = False) -> Path:
         for chapter, folder in executed.items():
             write_back(folder / f"{chapter}.ipynb", parameters.notebook(chapter))
     html = _build_html(executed, report)
-    seconds = {chapter: _read_run(folder)["wall_seconds"] for chapter, folder in executed.items()}
+    seconds = {chapter: read_run(folder)["wall_seconds"] for chapter, folder in executed.items()}
     for chapter, wall in seconds.items():
         report(f"{chapter:<24} {wall:6.1f} s")
     return html

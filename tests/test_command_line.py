@@ -29,13 +29,13 @@ def test_list_names_every_chapter_parameter_and_preset(capsys):
     assert "presets: laptop, paper" in printed
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["run", "--help"]])
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["run", "--help"], ["sweep", "--help"]])
 def test_answers_without_torch_or_jupyter(arguments):
     probe = (
         "import sys, runpy; sys.argv = ['src', *sys.argv[1:]]\n"
         "try: runpy.run_module('src', run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'papermill', 'nbformat', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'papermill', 'nbformat', 'matplotlib', 'dask', 'distributed'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", probe, *arguments], capture_output=True, text=True)
@@ -236,7 +236,7 @@ def test_a_record_needs_neither_notebooks_nor_the_checkers_of_tests(tmp_path):
     """As on a bare accelerator machine, which has torch, torchvision, Lightning and scikit-learn."""
     absent = (
         *("papermill", "nbformat", "jupyter_book", "ipykernel", "IPython", "traitlets", "pytest", "timm"),
-        *("jaxtyping", "beartype"),
+        *("jaxtyping", "beartype", "dask", "distributed"),
     )
     probe = (
         "import sys, runpy\n"
