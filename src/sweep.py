@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
@@ -24,9 +23,6 @@ from src.choices import one_of
 MOST_POINTS = 10_000
 CONNECT_SECONDS = 10
 FINISHED, BEFORE, FAILED = "finished", "finished before", "failed"
-
-# papermill sets the folder and the environment of its whole process: one chapter at a time in each.
-_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,9 @@ def run(
     if not waiting:
         return outcomes
     if scheduler is None:
-        at_once = min(workers or _cores(), len(waiting))  # one a worker: two would share its death
+        from dask.system import CPU_COUNT  # the process's: a container may have fewer than the machine
+
+        at_once = min(workers or CPU_COUNT, len(waiting))  # one a worker: two would share its death
         connection = _local_cluster(at_once, retries)
     else:
         at_once = len(waiting)
@@ -209,7 +207,7 @@ def execute(chapter: str, values: Mapping[str, object], folder: Path, digest: st
             f"source, book or versions on {platform.node()} are not those that the sweep began with"
         )
     try:
-        with _ONE_AT_A_TIME, redirect_stderr(io.StringIO()):  # papermill's bar and log
+        with redirect_stderr(io.StringIO()):  # papermill's bar and log
             chapters.run(chapter, values, folder)
     except chapters.ChapterError as error:
         if not error.refused:
@@ -348,12 +346,6 @@ def _remove_parts(folder: Path) -> None:
         f".{glob.escape(folder.name)}-{'[a-z0-9_]' * 8}"
     ):  # as tempfile names them
         shutil.rmtree(part, ignore_errors=True)
-
-
-def _cores() -> int:
-    from dask.system import CPU_COUNT
-
-    return CPU_COUNT
 
 
 def _minutes(seconds: float) -> str:

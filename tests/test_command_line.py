@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -48,7 +49,7 @@ REFUSED = {
     "out of range": (["-p", "distractor_prob=1.5"], "distractor_prob = 1.5: float, in [0, 1] is needed"),
     "does not divide": (
         ["-p", "block=3"],
-        "block = 3: int, ≥ 1, divides grid_side is needed; the nearest: 2",
+        "block = 3: int, ≥ 1, < grid_side, divides grid_side is needed; the nearest: 2",
     ),
     "no samples": (["-p", "num_samples=0"], "num_samples = 0: int, ≥ 4 is needed; the nearest: 4"),
     "unknown preset": (
@@ -175,6 +176,20 @@ def test_a_folder_with_other_files_is_refused(tmp_path, capsys):
     assert main(["run", "01_dataset", *TINY, "--out", str(tmp_path)]) == 2
     assert "is in use by other files" in capsys.readouterr().err
     assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_ended_by_a_signal_leaves_nothing(sent, tmp_path):
+    endless = [f"-p{name}=100000" for name in ("steps", "overtrain_steps")]
+    command = [sys.executable, "-m", "src", "record", "realistic", *endless, "--out", tmp_path]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.rglob(".laptop*")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(sent)
+        assert process.wait(30) == 130
+        assert process.stderr.read() == "interrupted; nothing half-written was left\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failing_chapter_fails_the_command_and_leaves_nothing(tmp_path, capsys):

@@ -43,6 +43,9 @@ def test_one_parameters_cell_of_literals_each_with_its_rule_and_within_it(chapte
     parameters = read_parameters(chapter)
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     assert "seed" in defaults
+    assert not any("=" in line.partition("#")[2] for line in source(tagged[0]).splitlines()), (
+        "papermill cannot read it"
+    )
     for parameter in parameters.values():
         assert parameter.check(parameter.default, defaults) == parameter.default
         assert parameter.meaning

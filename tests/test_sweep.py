@@ -52,7 +52,10 @@ REFUSED = {
     "wrong type": (["-g", "seed=1,abc"], "seed = 'abc': int, ≥ 0 is needed"),
     "out of range": (["-g", "distractor_prob=0.5,2"], "distractor_prob = 2: float, in [0, 1] is needed"),
     "below the range": (["-g", "seed=-2:2"], "seed = -2: int, ≥ 0 is needed; the nearest: 0"),
-    "points that do not fit": (["-g", "grid_side=4,6", "-g", "block=2,3"], "block = 3: int, ≥ 1, divides"),
+    "points that do not fit": (
+        ["-g", "grid_side=4,6", "-g", "block=2,3"],
+        "block = 3: int, ≥ 1, < grid_side, divides",
+    ),
     "empty value": (["-g", "seed=1,"], "seed = '': int, ≥ 0 is needed"),
     "empty range": (["-g", "seed=3:3"], "-g seed=3:3: START:STOP of 1 to 10000 values"),
     "half a range": (["-g", "seed=3:"], "-g seed=3:: START:STOP in integers is needed"),
@@ -61,7 +64,10 @@ REFUSED = {
     "twice a value": (["-g", "distractor_prob=0.5,.5"], ".5 is there twice; each value once is needed"),
     "twice -g": (["-g", "seed=1", "-g", "seed=2"], "-g seed=2: seed is set twice"),
     "-g and -p": (["-g", "seed=0:3", "-p", "seed=1"], "-g seed=0:3: seed is set twice"),
-    "bad -p": (["-g", "seed=0:3", "-p", "block=3"], "block = 3: int, ≥ 1, divides grid_side is needed"),
+    "bad -p": (
+        ["-g", "seed=0:3", "-p", "block=3"],
+        "block = 3: int, ≥ 1, < grid_side, divides grid_side is needed",
+    ),
     "preset": (["-g", "seed=0:3", "--preset", "papre"], "preset = 'papre': laptop, paper is needed"),
     "workers": (["-g", "seed=0:3", "--workers", "0"], "--workers = 0: int, ≥ 1 is needed; the nearest: 1"),
     "retries": (["-g", "seed=0:3", "--retries", "some"], "--retries = 'some': int, ≥ 0 is needed"),
@@ -167,28 +173,23 @@ def test_of_a_killed_worker_only_its_own_parts_are_removed(tmp_path):
 
 def test_a_sweep_loses_no_point_to_one_that_fails_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # any folder will do
-    command = ["sweep", "01_dataset", *TINY, "--workers", "2", "--retries", "0", "--out", "out"]
-    # A grid that is one single set has no patch outside of it: the chapter then divides by zero.
-    assert main([*command, "-g", "grid_side=2,4"]) == 1
+    tiny = [f"-p{text}" for text in ("num_seeds=1", "num_patches=16", "steps=20")]
+    command = ["sweep", "02_theory", *tiny, "--workers", "2", "--retries", "0", "--out", "out"]
+    assert main([*command, "-g", "lr_value=1e200,0.001"]) == 1
     printed = capsys.readouterr()
     _, broken, finished = printed.out.splitlines()
-    assert broken.split(maxsplit=2) == [
-        "grid_side=2",
-        "failed",
-        "01_dataset: ZeroDivisionError: float division by zero",
-    ]
-    assert finished.split()[:2] == ["grid_side=4", "finished"]
+    assert broken.split()[:2] == ["lr_value=1e200", "failed"] and "lr_value = 1e+200" in broken
+    assert finished.split()[:2] == ["lr_value=0.001", "finished"]
     assert len(printed.err.splitlines()) == 2 and "papermill" not in printed.err
     out = tmp_path / "out"
-    assert [folder.name for folder in out.iterdir()] == ["grid_side=4"]
-    (record,) = load_records(out)
-    assert record.parameters["grid_side"] == 4
+    assert [folder.name for folder in out.iterdir()] == ["lr_value=0.001"]
+    assert [each.parameters["lr_value"] for each in load_records(out) if each.claim == "idealized"] == [0.001]
 
-    stamp = (out / "grid_side=4" / "run.json").stat().st_mtime_ns
-    assert main([*command, "-g", "grid_side=4"]) == 0
+    stamp = (out / "lr_value=0.001" / "run.json").stat().st_mtime_ns
+    assert main([*command, "-g", "lr_value=0.001"]) == 0
     printed = capsys.readouterr()
     assert "finished before" in printed.out and printed.err == ""
-    assert (out / "grid_side=4" / "run.json").stat().st_mtime_ns == stamp
+    assert (out / "lr_value=0.001" / "run.json").stat().st_mtime_ns == stamp
 
 
 def test_points_run_on_the_workers_of_a_running_scheduler(tmp_path, capsys):
