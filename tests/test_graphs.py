@@ -56,28 +56,31 @@ def test_a_recorded_step_needs_nothing_but_its_inputs(together, monkeypatch):
     torch.testing.assert_close(recorded, plain, atol=1e-5, rtol=0)
 
 
-def test_recorded_descents_go_the_way_of_plain_ones(monkeypatch):
-    """One of two diverges; the run of the other, and both trajectories, are those of plain steps."""
+def descents(device: str = "cpu") -> list[realistic.Trajectory]:
+    """Two on one sample, of which the second diverges."""
     generator = torch.Generator().manual_seed(0)
     patches, label = torch.randn(40, 6, 5, generator=generator), torch.randn(40, generator=generator).sign()
+    runs = []
+    for rate in (1e-3, 1e3):
+        model = PositionalAttentionModel(6, 5, init_scale=0.1, generator=generator).to(device)
+        runs.append(Run(model, patches.to(device), label.to(device), rate, 1.0))
+    return realistic.many_descents(runs, steps=25, record_every=4)
 
-    def descents():
-        models = [
-            PositionalAttentionModel(6, 5, init_scale=0.1, generator=generator.manual_seed(i)) for i in (1, 2)
-        ]
-        runs = [
-            Run(model, patches, label, rate, 1.0) for model, rate in zip(models, (1e-3, 1e3), strict=True)
-        ]
-        return realistic.many_descents(runs, steps=25, record_every=4)
 
+def assert_same_way(ours: list[realistic.Trajectory], theirs: list[realistic.Trajectory]) -> None:
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.step == other.step and one.divergence == other.divergence
+        for name in ("loss", "attention_logits", "value_vector"):
+            torch.testing.assert_close(getattr(one, name)[:-1], getattr(other, name)[:-1])
+
+
+def test_recorded_descents_go_the_way_of_plain_ones(monkeypatch):
     plain, recorder = descents(), OnTheCpu()
+    assert plain[1].divergence and not plain[0].divergence
     monkeypatch.setattr(realistic, "worth_recording", lambda device, steps: True)
     monkeypatch.setattr(realistic, "CudaGraphs", lambda: recorder)
-    for ours, theirs in zip(descents(), plain, strict=True):
-        assert ours.step == theirs.step and ours.divergence == theirs.divergence
-        for name in ("loss", "attention_logits", "value_vector"):
-            assert torch.equal(getattr(ours, name)[:-1], getattr(theirs, name)[:-1])
-    assert recorder.records == 1 and plain[1].divergence and not plain[0].divergence
+    assert_same_way(descents(), plain)
+    assert recorder.records == 1
 
 
 class OnlyOnTheDevice(TorchDispatchMode):
@@ -140,3 +143,8 @@ class TestCuda:
             step = Step(models, data, settings, fabric, how)
             losses.append(losses_of_steps(step, data, Augmentation(1, False)))
         torch.testing.assert_close(*losses, atol=1e-4, rtol=0)
+
+    def test_recorded_descents_are_the_plain_ones(self, monkeypatch):
+        plain = descents("cuda")
+        monkeypatch.setattr(realistic, "RECORD_FROM", 1)
+        assert_same_way(descents("cuda"), plain)
