@@ -11,7 +11,7 @@ from src.sources import ROOT
 NOTHING, LIST = "python -c pass", "python -m src list"
 PROMISE = Promise(
     "list_command",
-    f"`{LIST}` answers within half a second: it imports neither torch nor jupyter.",
+    f"{LIST} answers within half a second: it imports neither torch nor jupyter.",
     at_most_seconds=0.5,
 )
 
