@@ -8,10 +8,8 @@ from src.synthetic.model import PositionalAttentionModel
 from src.synthetic.realistic import Run, many_descents
 
 SAMPLES, PATCHES, DIM = 8_000, 64, 64
-STEPS = {
-    "cpu": 4,
-    "cuda": 4_000,
-}  # on a GPU a step is tens of microseconds, and recording it a share of the whole
+# On a GPU a step is tens of microseconds, and recording it a share of the whole.
+STEPS = {"cpu": 4, "cuda": 4_000}
 PROMISE = Promise(
     "descent_step",
     f"A step of realistic descent (N = {SAMPLES:,}, D = {PATCHES}, d = {DIM}, float32) costs little more than reading "

@@ -65,7 +65,8 @@ class CudaGraphs:
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise RuntimeError(
-                f"a step cannot be recorded as a CUDA graph ({reason}); training has compile=False for plain steps"
+                f"a step cannot be recorded as a CUDA graph ({reason}); "
+                "compile=False in training and path='plain' in a descent run it plainly"
             ) from error
 
         def replay() -> Tensor:

@@ -1,5 +1,6 @@
 """What a run leaves behind: a folder with `record.json` and `arrays.npz`, and how it is read back."""
 
+import glob
 import json
 import os
 import platform
@@ -161,6 +162,12 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             for parent in made:
                 parent.rmdir()
         raise
+
+
+def remove_parts(path: Path) -> None:
+    """Remove what a process that was killed inside `new_folder` left of `path`."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}-{'[a-z0-9_]' * 8}"):  # as mkdtemp names them
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def versions() -> dict[str, str]:

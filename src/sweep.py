@@ -1,12 +1,10 @@
 """A sweep: a grid of a chapter's parameters, its points, and one execution for each of them by dask.distributed."""
 
-import glob
 import io
 import logging
 import math
 import platform
 import re
-import shutil
 import signal
 import tempfile
 import time
@@ -17,7 +15,7 @@ from itertools import islice, product
 from multiprocessing import resource_tracker
 from pathlib import Path
 
-from src import chapters, parameters
+from src import chapters, parameters, records
 from src.choices import one_of
 
 MOST_POINTS = 10_000
@@ -171,7 +169,7 @@ def run(
     finally:
         for name in waiting:
             if scheduler is None or name in outcomes:
-                _remove_parts(out / name)
+                records.remove_parts(out / name)
         with suppress(OSError):
             out.rmdir()  # where nothing is in it
     return {point.name: outcomes[point.name] for point in points}
@@ -338,14 +336,6 @@ def _interrupts(how: int) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _remove_parts(folder: Path) -> None:
-    """Remove what a worker that was killed had begun to write for `folder`."""
-    for part in folder.parent.glob(
-        f".{glob.escape(folder.name)}-{'[a-z0-9_]' * 8}"
-    ):  # as tempfile names them
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _minutes(seconds: float) -> str:

@@ -56,7 +56,7 @@ def test_a_recorded_step_needs_nothing_but_its_inputs(together, monkeypatch):
     torch.testing.assert_close(recorded, plain, atol=1e-5, rtol=0)
 
 
-def descents(device: str = "cpu") -> list[realistic.Trajectory]:
+def descents(device: str = "cpu", path: str = "auto") -> list[realistic.Trajectory]:
     """Two on one sample, of which the second diverges."""
     generator = torch.Generator().manual_seed(0)
     patches, label = torch.randn(40, 6, 5, generator=generator), torch.randn(40, generator=generator).sign()
@@ -64,7 +64,7 @@ def descents(device: str = "cpu") -> list[realistic.Trajectory]:
     for rate in (1e-3, 1e3):
         model = PositionalAttentionModel(6, 5, init_scale=0.1, generator=generator).to(device)
         runs.append(Run(model, patches.to(device), label.to(device), rate, 1.0))
-    return realistic.many_descents(runs, steps=25, record_every=4)
+    return realistic.many_descents(runs, steps=25, record_every=4, path=path)
 
 
 def assert_same_way(ours: list[realistic.Trajectory], theirs: list[realistic.Trajectory]) -> None:
@@ -80,6 +80,8 @@ def test_recorded_descents_go_the_way_of_plain_ones(monkeypatch):
     monkeypatch.setattr(realistic, "worth_recording", lambda device, steps: True)
     monkeypatch.setattr(realistic, "CudaGraphs", lambda: recorder)
     assert_same_way(descents(), plain)
+    assert recorder.records == 1
+    assert_same_way(descents(path="plain"), plain)
     assert recorder.records == 1
 
 

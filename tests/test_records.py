@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from src import records
 from src.records import Record, load_records, new_folder, pooled, versions
 
 
@@ -84,3 +85,11 @@ def test_damaged_records_are_named(record, tmp_path):
     file.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"record.json is not a readable record: .*seed"):
         Record.load(tmp_path / "record")
+
+
+def test_of_a_killed_process_only_its_own_parts_are_removed(tmp_path):
+    kept = {"seed=1", "seed=11", ".seed=1-block=2-abcd_123", ".seed=1", ".seed=11-abcd_123"}
+    for name in {*kept, ".seed=1-abcd_123"}:
+        (tmp_path / name).mkdir()
+    records.remove_parts(tmp_path / "seed=1")
+    assert {folder.name for folder in tmp_path.iterdir()} == kept

@@ -11,10 +11,6 @@ from src.records import load_records
 TINY = ["-p", "num_seeds=1", "-p", "block=2", "-p", "num_samples=50"]
 
 
-def names(*grid: str, chapter: str = "01_dataset", overrides: tuple[str, ...] = ()) -> list[str]:
-    return [point.name for point in sweep.grid_points(chapter, grid, overrides)]
-
-
 def test_a_grid_is_every_combination_the_last_changing_fastest():
     points = sweep.grid_points("01_dataset", ["seed=0:2", "num_samples=50, 100"], ["num_seeds=1"])
     assert [point.name for point in points] == [
@@ -91,7 +87,7 @@ def test_what_is_refused_is_one_line_exit_2_and_nothing_written(case, capsys, tm
 
 def test_two_points_cannot_share_a_folder():
     with pytest.raises(ValueError, match="two points would share the folder data_folder=data"):
-        names("data_folder=/a/data,/b/data", chapter="05_cifar")
+        sweep.grid_points("05_cifar", ["data_folder=/a/data,/b/data"])
 
 
 def test_no_scheduler_at_an_address(capsys, tmp_path, monkeypatch):
@@ -161,14 +157,6 @@ def test_a_worker_with_other_source_or_another_disk_says_so(tmp_path):
     assert here.status == sweep.FAILED and "are not those that the sweep began with" in here.reason
     there = sweep.execute("01_dataset", {}, tmp_path / "nowhere" / "point", "any")
     assert there.status == sweep.FAILED and "a folder that all share is needed" in there.reason
-
-
-def test_of_a_killed_worker_only_its_own_parts_are_removed(tmp_path):
-    kept = {"seed=1", "seed=11", ".seed=1-block=2-abcd_123", ".seed=1", ".seed=11-abcd_123"}
-    for name in {*kept, ".seed=1-abcd_123"}:
-        (tmp_path / name).mkdir()
-    sweep._remove_parts(tmp_path / "seed=1")
-    assert {folder.name for folder in tmp_path.iterdir()} == kept
 
 
 def test_a_sweep_loses_no_point_to_one_that_fails_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch):

@@ -89,11 +89,18 @@ def gradient_descent(
 
 
 @torch.no_grad()
-def many_descents(runs: Sequence[Run], *, steps: int, record_every: int = 1) -> list[Trajectory]:
+def many_descents(
+    runs: Sequence[Run], *, steps: int, record_every: int = 1, path: str = "auto"
+) -> list[Trajectory]:
     """Train the models of independent runs in place, `steps` full-batch iterations each, as many at once as pays.
 
     Every run goes the way that it would go alone. One that diverges is frozen there, and its trajectory's
     `divergence` says where; the others go on.
+
+    Parameters
+    ----------
+    steps, record_every : as in `gradient_descent`.
+    path : as in `loss_and_gradient`. A GPU takes recorded steps by "auto" alone, else operation by operation.
 
     Raises
     ------
@@ -106,7 +113,7 @@ def many_descents(runs: Sequence[Run], *, steps: int, record_every: int = 1) -> 
     order = sorted(range(len(runs)), key=lambda i: (runs[i].lr_attention > 0, len(runs[i].label)))
     trajectories = {}
     for chunk in _chunks(order, runs):
-        trajectories |= zip(chunk, _descend([runs[i] for i in chunk], steps, record_every), strict=True)
+        trajectories |= zip(chunk, _descend([runs[i] for i in chunk], steps, record_every, path), strict=True)
     return [trajectories[i] for i in range(len(runs))]
 
 
@@ -124,7 +131,7 @@ def _chunks(order: list[int], runs: Sequence[Run]) -> Iterator[list[int]]:
         yield chunk
 
 
-def _descend(runs: list[Run], steps: int, record_every: int) -> list[Trajectory]:
+def _descend(runs: list[Run], steps: int, record_every: int, path: str) -> list[Trajectory]:
     """All runs in step. Nothing waits for the device but a look, once in CHECK_EVERY steps, whether any is left."""
     model = PositionalAttentionModel.stack([run.model for run in runs])
     patches, label, weight = _stack_samples(runs)
@@ -137,7 +144,7 @@ def _descend(runs: list[Run], steps: int, record_every: int) -> list[Trajectory]
     def take_step() -> Float[Tensor, "2 runs"]:
         """Loss and accuracy, then the update. A run that has diverged is frozen: its rates are 0 from here on."""
         loss, accuracy, grad_value, grad_attention = loss_and_gradient(
-            model, patches, label, weight=weight, with_attention=with_attention
+            model, patches, label, weight=weight, with_attention=with_attention, path=path
         )
         finite = loss.isfinite()
         finite_steps.add_(finite)
@@ -149,7 +156,7 @@ def _descend(runs: list[Run], steps: int, record_every: int) -> list[Trajectory]
             model.attention_logits.addcmul_(rate, grad_attention, value=-1)
         return torch.stack([loss, accuracy])
 
-    if worth_recording(label.device, steps):
+    if path == "auto" and worth_recording(label.device, steps):
         take_step = Recorded(take_step, CudaGraphs())
     recorded = []
     for step in range(steps + 1):
