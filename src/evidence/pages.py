@@ -1,18 +1,13 @@
 """HTML fragments of the book's pages: verdict boxes, the footer that says where numbers come from, the claims table."""
 
-import os
 from collections.abc import Iterable, Mapping
 from html import escape
-from pathlib import Path
 from statistics import fmean, median, stdev
 
 from src.evidence.claims import CLAIMS, SCALES, Claim
 from src.evidence.records import Record
 from src.evidence.verdicts import NOT_RUN, Verdict, judge
 from src.experiments.table import CHAPTERS
-
-# The command line names here the folder in which a chapter leaves its records; unset, a chapter leaves none.
-OUT_VARIABLE = "SPATIAL_OUT"
 
 
 class Html(str):
@@ -66,10 +61,7 @@ def _style(verdict: Verdict) -> str:
 
 
 def footer(*records: Record) -> Html:
-    """Commit, parameters, device, versions and wall time of the records on a page; leaves them where a run asks."""
-    out = os.environ.get(OUT_VARIABLE)
-    for record in records if out else ():
-        record.save(Path(out) / "records" / record.claim)
+    """Commit, parameters, device, versions and wall time of the records on a page."""
     first = records[0]
     parameters = {name: value for record in records for name, value in record.parameters.items()}
     rows = {

@@ -1,7 +1,7 @@
 """What all settings share: names, types and ranges are checked, a refusal is one line, sizes fit the memory."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -27,7 +27,7 @@ class Parameters(BaseModel):
         except ValidationError as error:
             raise ValueError(_refusal(type(self), values, error.errors()[0])) from None
 
-    def changed(self, **values: object) -> Self:
+    def changed(self, **values: object) -> "Parameters":
         """The same settings but for these, checked anew."""
         return type(self)(**{**self.model_dump(), **values})
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Measured:
     arrays: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, float]], arrays: Mapping[str, Any] | None = None) -> Self:
+    def of(cls, rows: Sequence[Mapping[str, float]], arrays: Mapping[str, Any] | None = None) -> "Measured":
         """From one row of metrics for each repetition."""
         return cls(columns(rows), dict(arrays or {}))
 

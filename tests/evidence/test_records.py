@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src import records
-from src.evidence.records import Record, load_records, new_folder, pooled, versions
+from src.common.sources import versions
+from src.evidence.records import Record, load_records, pooled
+from src.experiments.table import EXPERIMENTS
 
 
 @pytest.fixture
@@ -64,13 +65,6 @@ def test_nothing_is_overwritten(record, tmp_path):
         record.save(tmp_path / "record")
 
 
-def test_a_failing_write_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError, match="half-way"), new_folder(tmp_path / "deep" / "out") as folder:
-        (folder / "part").write_text("half")
-        raise RuntimeError("half-way")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_damaged_records_are_named(record, tmp_path):
     with pytest.raises(ValueError, match=r"holds no record.json"):
         Record.load(tmp_path)
@@ -87,9 +81,14 @@ def test_damaged_records_are_named(record, tmp_path):
         Record.load(tmp_path / "record")
 
 
-def test_of_a_killed_process_only_its_own_parts_are_removed(tmp_path):
-    kept = {"seed=1", "seed=11", ".seed=1-block=2-abcd_123", ".seed=1", ".seed=11-abcd_123"}
-    for name in {*kept, ".seed=1-abcd_123"}:
-        (tmp_path / name).mkdir()
-    records.remove_parts(tmp_path / "seed=1")
-    assert {folder.name for folder in tmp_path.iterdir()} == kept
+@pytest.mark.parametrize("schema", [1, 3])
+def test_a_record_of_another_schema_is_refused(record, schema, tmp_path):
+    replace(record, schema=schema).save(tmp_path / "record")
+    with pytest.raises(ValueError, match=rf"record.json is not a readable record: schema {schema}, where 2"):
+        Record.load(tmp_path / "record")
+
+
+def test_every_stored_record_holds_every_parameter_of_its_experiment():
+    for record in load_records():
+        assert record.parameters.keys() == EXPERIMENTS[record.claim].settings.model_fields.keys()
+        EXPERIMENTS[record.claim].settings(**record.parameters)

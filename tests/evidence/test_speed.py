@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from src import pages
+from src.evidence import pages
 from src.evidence.figures import speed
 from src.evidence.records import load_benchmarks
 
