@@ -5,11 +5,11 @@ from math import inf
 
 import numpy as np
 import pytest
-from src.experiments.recipes.scaling import crossing, interval, needed_and_slopes, samples_needed, slope
 
 from src.evidence.figures.scale import samples_needed as figure_of
 from src.evidence.records import Record
-from src.workshop.parameters import resolve
+from src.experiments.samples_needed import crossing, interval, needed_and_slopes, run, slope
+from src.experiments.settings import SamplesNeededSettings
 
 SIZES = np.array([[1, 4, 16], [10, 100, 1000]])
 THRESHOLD = np.array([0.9, 0.8])
@@ -81,19 +81,9 @@ def test_seeds_are_resampled_at_each_number_of_patches_and_alike_in_both_arms():
     assert needed["needed_scratch_high"] == pytest.approx([20, 80])
 
 
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"num_patches": [32], "steps": [9], "pretraining_samples": [9]}, "num_patches = .*: two or more"),
-        ({"steps": [9]}, r"steps = \[9\]: 3 values are needed, one for each of num_patches"),
-        ({"pretraining_samples": [9]}, r"pretraining_samples = \[9\]: 3 values are needed"),
-        ({"downstream_sizes": [4, 2]}, r"downstream_sizes = \[4, 2\]: ascending .*; the nearest: \[2, 4\]"),
-        ({"linear_error": 0.6}, r"linear_error = 0.6: a number in \(0, "),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(change, text):
-    with pytest.raises(ValueError, match=text):
-        samples_needed(resolve("scale", change))
+def test_an_error_that_no_distractors_give_is_refused():
+    with pytest.raises(ValueError, match=r"linear_error = 0.6: a number in \(0, "):
+        run(SamplesNeededSettings(linear_error=0.6))
 
 
 @pytest.fixture
