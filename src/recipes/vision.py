@@ -16,6 +16,8 @@ from src.seeding import child_generator
 from src.vision.augment import Augmentation, normalize, standard_augmentation
 from src.vision.convnet import SmallConvNet
 from src.vision.images import ImageSet, StreamedImages, load_images
+from src.vision.permutation import Permuted
+from src.vision.pretrained import load_pretrained, timm_model
 from src.vision.probes import (
     Locality,
     attention_distance,
@@ -25,7 +27,7 @@ from src.vision.probes import (
     undo_permutation,
 )
 from src.vision.training import TrainingHistory, TrainingSettings, evaluate, fit, fit_ensemble
-from src.vision.vit import ATTENTIONS, Permuted, VisionTransformer, load_pretrained, timm_model
+from src.vision.vit import ATTENTIONS, VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,8 @@ class Shape:
         self, attention: str, image_size: int, num_classes: int, generator: torch.Generator
     ) -> VisionTransformer:
         size = (self.patch_size, num_classes, self.embed_dim, self.depth, self.num_heads, self.mlp_dim)
-        added = attention == "content" or self.add_encoding
         return VisionTransformer(
-            image_size, *size, attention, add_encoding_to_tokens=added, generator=generator
+            image_size, *size, attention, add_encoding=self.add_encoding, generator=generator
         )
 
 
