@@ -4,6 +4,7 @@ Three splits, never mixed. `test` is the official test set; `validation` is carv
 fixed rule; `train` is the rest. Where there is no test set (`digits`, a plain folder) it is carved off first.
 """
 
+import hashlib
 import os
 import re
 import warnings
@@ -81,6 +82,12 @@ class ImageSet:
         """Pixels per side."""
         return self.images.shape[-1]
 
+    def digest(self) -> str:
+        """16 hexadecimal digits of images and labels, in their order."""
+        total = hashlib.sha256(self.images.cpu().contiguous().numpy())
+        total.update(self.labels.cpu().contiguous().numpy())
+        return total.hexdigest()[:16]
+
     def to(self, device: torch.device | str) -> "ImageSet":
         """The same set with its tensors on `device`."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
@@ -112,6 +119,13 @@ class StreamedImages:
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
         return _read(self.paths[row], self.image_size), self.labels[row]
+
+    def digest(self) -> str:
+        """16 hexadecimal digits of the files' names and sizes, and of the labels, in their order."""
+        total = hashlib.sha256(self.labels.cpu().contiguous().numpy())
+        for path in self.paths:
+            total.update(f"{Path(path).parent.name}/{Path(path).name} {os.path.getsize(path)}\n".encode())
+        return total.hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> "StreamedImages":
         """The same images, whose batches arrive on `device`."""
