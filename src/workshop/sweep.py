@@ -20,7 +20,6 @@ from typing import get_origin
 
 from src.common.choices import one_of, refusal
 from src.common.folders import remove_parts
-from src.common.sources import ROOT
 from src.experiments.base import Parameters
 from src.experiments.resolve import LAPTOP, parse_value, resolve, resolve_run
 from src.experiments.settings import FOLDERS
@@ -227,11 +226,10 @@ def execute(arguments: Sequence[str], folder: Path, digest: str) -> Outcome:
     if not same:
         fault = f"source, book or versions on {platform.node()} are not those that the sweep began with"
         return Outcome(FAILED, reason=fault)
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     point = subprocess.Popen(
         [*PROGRAM, *arguments],
         cwd=folder.parent,
-        env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": chapters.import_path()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

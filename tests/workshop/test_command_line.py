@@ -69,7 +69,10 @@ def test_answers_and_refusals_need_neither_torch_nor_jupyter(arguments, code):
 REFUSED = {
     "unknown parameter": (["-p", "num_sample=3"], "the nearest: num_samples"),
     "wrong type": (["-p", "seed=abc"], "seed = 'abc': int, ≥ 0 is needed"),
-    "out of range": (["-p", "distractor_prob=1.5"], "distractor_prob = 1.5: float, ≥ 0, ≤ 1 is needed; the nearest: 1.0"),
+    "out of range": (
+        ["-p", "distractor_prob=1.5"],
+        "distractor_prob = 1.5: float, ≥ 0, ≤ 1 is needed; the nearest: 1.0",
+    ),
     "does not divide": (
         ["-p", "block=3"],
         "block = 3: a divisor of grid_side = 8, below it, is needed; the nearest: 2",
@@ -246,7 +249,7 @@ def test_plain_papermill_works_from_any_folder_and_refuses_a_wrong_name(tmp_path
 
 TWENTY = {
     "train_limit": 64, "image_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2, "mlp_dim": 8,
-    "epochs": 1, "num_seeds": 1, "permute": False, "batch_size": 32, "learning_rate": 0.002, "weight_decay": 0.01,
+    "epochs": 1, "num_seeds": 1, "plain_steps": True, "batch_size": 32, "learning_rate": 0.002, "weight_decay": 0.01,
     "warmup_epochs": 0.5, "gradient_clip": 2.0, "label_smoothing": 0.1, "resized_crop": 0.5, "mixup": 0.1,
     "cutmix": 0.1, "device": "cpu",
 }  # fmt: skip
@@ -270,7 +273,10 @@ def test_a_folders_name_tells_what_differs_and_of_much_the_first_and_a_digest():
     many = [f"parameter_{k}={k}" for k in range(20)]
     names = {folder_name("laptop", [*many, f"seed={seed}"]) for seed in range(5)}
     assert len(names) == 5 and all(name.startswith("laptop-parameter_0=0-parameter_1=1-") for name in names)
-    assert all(len(folder_name(*each).encode()) <= LONGEST for each in (("s", ["dataset=" + "ä" * 5000]), ("s", many)))
+    assert all(
+        len(folder_name(*each).encode()) <= LONGEST
+        for each in (("s", ["dataset=" + "ä" * 5000]), ("s", many))
+    )
 
 
 def test_relative_folders_are_the_callers(tmp_path, monkeypatch, capsys):
@@ -281,13 +287,16 @@ def test_relative_folders_are_the_callers(tmp_path, monkeypatch, capsys):
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (20 * index, 0, 0)).save(folder / f"{index}.png")
     monkeypatch.chdir(tmp_path)
-    small = {**TWENTY, "batch_size": 4, "checkpoint_folder": "kept"}
-    for name, given in (("a", {"dataset": "here/mine"}), ("b", {"dataset": "mine", "data_folder": "here"})):
+    small = {**TWENTY, "batch_size": 4, "train_limit": 0}
+    for command, given in (
+        (["run", "06_svhn"], {"dataset": "here/mine", "checkpoint_folder": "kept"}),
+        (["record", "positional-svhn"], {"dataset": "mine", "data_folder": "here"}),
+    ):
         arguments = [f"-p{key}={value}" for key, value in {**small, **given}.items()]
-        assert main(["run", "05_cifar", *arguments, "--out", name]) == 0, capsys.readouterr().err
-        record = Record.load(tmp_path / name / "records" / "pe-locality")
+        assert main([*command, *arguments, "--out", command[0]]) == 0, capsys.readouterr().err
+        (record,) = load_records(tmp_path / command[0])
         assert record.parameters["dataset"] == given["dataset"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "here", "kept"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "kept", "record", "run"]
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -23,9 +23,7 @@ def test_a_grid_is_every_combination_the_last_changing_fastest():
     assert [point.name for point in points] == [
         f"seed={seed}-num_samples={n}" for seed in (0, 1) for n in (50, 100)
     ]
-    assert points[1].settings == resolve(
-        "01_dataset", {"seed": 0, "num_samples": 100, "num_seeds": 1}
-    )
+    assert points[1].settings == resolve("01_dataset", {"seed": 0, "num_samples": 100, "num_seeds": 1})
 
 
 @pytest.mark.parametrize(
@@ -53,7 +51,10 @@ REFUSED = {
     "no value": (["-g", "seed"], "-g seed: NAME=START:STOP or NAME=a,b,c is needed"),
     "unknown name": (["-g", "sed=0:3"], "the nearest: seed"),
     "wrong type": (["-g", "seed=1,abc"], "seed = 'abc': int, ≥ 0 is needed"),
-    "out of range": (["-g", "distractor_prob=0.5,2"], "distractor_prob = 2: float, ≥ 0, ≤ 1 is needed; the nearest: 1"),
+    "out of range": (
+        ["-g", "distractor_prob=0.5,2"],
+        "distractor_prob = 2: float, ≥ 0, ≤ 1 is needed; the nearest: 1",
+    ),
     "below the range": (["-g", "seed=-2:2"], "seed = -2: int, ≥ 0 is needed; the nearest: 0"),
     "points that do not fit": (
         ["-g", "grid_side=4,6", "-g", "block=2,3"],
@@ -74,7 +75,10 @@ REFUSED = {
     "preset": (["-g", "seed=0:3", "--preset", "papre"], "preset = 'papre': laptop, paper, short is needed"),
     "workers": (["-g", "seed=0:3", "--workers", "0"], "--workers = 0: int, ≥ 1 is needed; the nearest: 1"),
     "retries": (["-g", "seed=0:3", "--retries", "some"], "--retries = 'some': int, ≥ 0 is needed"),
-    "no address": (["-g", "seed=0:3", "--scheduler", "here"], "--scheduler = 'here': the address of a running one, such as tcp://127.0.0.1:8786, is needed"),
+    "no address": (
+        ["-g", "seed=0:3", "--scheduler", "here"],
+        "--scheduler = 'here': the address of a running one, such as tcp://127.0.0.1:8786, is needed",
+    ),
     "both": (
         ["-g", "seed=0:3", "--workers", "2", "--scheduler", "tcp://h:1"],
         "--workers = 2: the scheduler",
@@ -102,7 +106,9 @@ def test_no_scheduler_at_an_address(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "CONNECT_SECONDS", 1)
     assert main(["sweep", "01_dataset", "-g", "seed=0:2", "--scheduler", "tcp://127.0.0.1:1"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "--scheduler = 'tcp://127.0.0.1:1': the address of a running one" in error
+    assert (
+        error.count("\n") == 1 and "--scheduler = 'tcp://127.0.0.1:1': the address of a running one" in error
+    )
     assert list(tmp_path.iterdir()) == []
 
 
