@@ -71,7 +71,7 @@ REFUSED = {
     "wrong type": (["-p", "seed=abc"], "seed = 'abc': int, ≥ 0 is needed"),
     "out of range": (
         ["-p", "distractor_prob=1.5"],
-        "distractor_prob = 1.5: float, ≥ 0, ≤ 1 is needed; the nearest: 1.0",
+        "distractor_prob = 1.5: float, ≥ 0, ≤ 1 is needed; the nearest",
     ),
     "does not divide": (
         ["-p", "block=3"],
