@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from src.shapes import Float
+from src.common.shapes import Float
 
 
 def attention_matrix(

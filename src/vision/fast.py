@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
-from src.shapes import Float
+from src.common.shapes import Float
 from src.vision.attention import Attention, attention_matrix
 
 if TYPE_CHECKING:

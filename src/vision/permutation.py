@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from src.shapes import Float, Int, Shaped
+from src.common.shapes import Float, Int, Shaped
 from src.vision.vit import check_multiple, check_positive
 
 

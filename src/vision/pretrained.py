@@ -4,7 +4,7 @@ from os import PathLike
 
 import torch
 
-from src.choices import one_of
+from src.common.choices import one_of
 from src.vision.vit import VisionTransformer
 
 # timm's names -> patch_size, embed_dim, num_heads; all have 12 blocks and mlp_dim = 4 embed_dim.

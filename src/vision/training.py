@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.seeding import child_generator
-from src.shapes import Float, Int64
-from src.sources import digest, imported_files
+from src.common.seeding import child_generator
+from src.common.shapes import Float, Int64
+from src.common.sources import digest, imported_files
 from src.vision import checkpoints
 from src.vision.augment import Augmentation, Draws, apply_policy, normalize
 from src.vision.images import ImageSet, StreamedImages

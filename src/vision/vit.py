@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from src.choices import one_of
-from src.shapes import Float
+from src.common.choices import one_of
+from src.common.shapes import Float
 from src.vision.attention import Attention
 from src.vision.fast import fast_logits
 
