@@ -99,6 +99,13 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code="Space" if key == " " else key)
 
+    def swipe(self, points: list[tuple[float, float]]) -> None:
+        """A finger from the first point over the others."""
+        kinds = ["touchStart", *["touchMove"] * (len(points) - 1)]
+        for kind, (x, y) in zip(kinds, points, strict=True):
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def drag(self, points: list[tuple[float, float]]) -> None:
         """The mouse from the first point over the others, its button held."""
         kinds = ["mousePressed", *["mouseMoved"] * (len(points) - 1)]

@@ -290,7 +290,7 @@ def page(tmp_path_factory) -> Iterator[Page]:
 def show(page: Page, address: str) -> None:
     page.open("about:blank")  # a new hash alone would not load the page anew
     page.open(address)
-    page.wait_for("document.querySelector('.playground').dataset.state === 'still'")
+    page.wait_for("document.querySelector('.playground').dataset.state === 'stopped'")
 
 
 def run(page: Page, steps: int) -> dict[str, str]:
@@ -387,7 +387,8 @@ SETS = "[...document.querySelectorAll('.pg-grid button')].map(e => e.textContent
 
 
 @needs_browser
-def test_a_set_is_drawn_with_the_mouse(page, address):
+@pytest.mark.parametrize("way", ["drag", "swipe"])
+def test_a_set_is_drawn_with_the_mouse_or_a_finger(page, address, way):
     show(page, address + "#partition=blocks&steps=10")
     assert page.evaluate(SETS) == "AABBAABBCCDDCCDD"
     page.evaluate("document.querySelector('.pg-grid').scrollIntoView()")
@@ -395,7 +396,7 @@ def test_a_set_is_drawn_with_the_mouse(page, address):
         "[...document.querySelectorAll('.pg-grid button')].map(e => e.getBoundingClientRect())"
         ".map(r => [r.x + r.width / 2, r.y + r.height / 2])"
     )
-    page.drag([centres[k] for k in (0, 5, 10, 15)])
+    getattr(page, way)([centres[k] for k in (0, 5, 10, 15)])
     drawn = page.evaluate(SETS)
     assert [drawn[k] for k in (0, 5, 10, 15)] == ["A"] * 4
     assert all(drawn.count(letter) == 4 for letter in LETTERS)

@@ -23,8 +23,8 @@ function descentLibrary() {
     idealized: [0, 0, 1, "integer"], // 1: the idealized process
   };
   const PARTITIONS = ["random", "blocks", "drawn"];
-  const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"; // one a set, in `sets`, a letter a patch
-  const MOST_NUMBERS = 2e7; // in the patches of one sample: 80 MB
+  const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"; // of the sets
+  const MOST_NUMBERS = 2e7; // in a sample's patches: 80 MB
 
   /** Settings from texts or numbers, defaults for what is missing. A refusal is one line, as in the package. */
   function checkSettings(given) {
@@ -157,7 +157,7 @@ function descentLibrary() {
         const chance = random.uniform();
         const distractor = chance < q / 2 ? 1 : chance >= 1 - q / 2 ? -1 : 0;
         const coefficient = membership[j] === informativeSet ? label[s] : distractor;
-        let along = 0; // the noise is orthogonal to the feature; with d = 1 there is none
+        let along = 0; // noise orthogonal to the feature; with d = 1 none
         for (let k = 0; k < d; k++) along += (noise[k] = d > 1 ? random.normal() : 0) * feature[k];
         for (let k = 0; k < d; k++) patches[at + k] = coefficient * feature[k] + std * (noise[k] - along * feature[k]);
       }
@@ -347,7 +347,7 @@ function descentLibrary() {
   function start(settings) {
     const membership = makePartition(settings);
     const process = (settings.idealized ? idealized : realistic)(settings, membership);
-    let now = process.evaluate(); // always at the parameters of `step`
+    let now = process.evaluate(); // at the parameters of `step`
     return {
       membership, step: 0,
       finite: () => Number.isFinite(now.loss),

@@ -69,12 +69,12 @@
     root.classList.toggle("pg-small", Boolean(shown));
     for (const box of root.querySelectorAll("[data-field]")) box.hidden = shown && !shown.includes(box.dataset.field);
 
-    /** Check the form and start anew; what is refused is said, and the run before it stays. */
+    /** Start anew from the form; where it is refused, the run before it stays. */
     function restart(more = {}) {
       const fields = [...new FormData(form)].map(([name, value]) => [name.slice(3), value]); // less "pg-"
       const given = { ...Object.fromEntries(fields), ...more };
       if (given.partition === "drawn") given.sets = [...membership].map((set) => Descent.LETTERS[set]).join("");
-      attempt(given, latest?.running);
+      attempt(given, latest.running);
     }
 
     function attempt(given, running) {
@@ -92,6 +92,7 @@
     function begin(checked, running) {
       settings = checked;
       rows = [];
+      latest = { running, step: 0 };
       membership = Descent.makePartition(settings);
       fill();
       grid.show(membership);
@@ -128,7 +129,7 @@
       const values = { step, linear: 1 - Descent.linearRuleError(settings.D, settings.C, settings.q), ...state };
       for (const key in NUMBERS) find(`[data-number=${key}]`).textContent = short(values[key]);
       find(".pg-run").textContent = running ? "Pause" : "Run";
-      root.dataset.state = running ? "running" : "still";
+      root.dataset.state = running ? "running" : "stopped";
       const { lr_value, lr_attention } = settings, at = `lr_value = ${lr_value} and lr_attention = ${lr_attention}`;
       find(".pg-status").textContent = finite ? root.dataset.state
         : `the loss became ${state.loss} at step ${step} with ${at}; smaller steps are needed, a third of each is a good try`;
@@ -186,7 +187,7 @@
     figure.querySelector("path").setAttribute("d", borders);
   }
 
-  /** Curves over steps on a log axis (of step + 1), from 0 to `top`; `mark` is a level to compare with. */
+  /** Curves over log(step + 1), from 0 to `top`; `mark` is a level to compare with. */
   function drawCurves(plot, points, names, end, top, mark) {
     const x = (step) => (100 * Math.log1p(step)) / Math.log1p(end);
     const y = (value) => 100 * (1 - Math.min(Math.max(value, 0), top) / top);
@@ -201,7 +202,7 @@
       <b>${short(top)}</b><b>0</b>${ticks.map((step) => `<small style="left:${x(step)}%">${step}</small>`).join("")}`;
   }
 
-  /** The grid of patches, a button each. A set is drawn by a stroke; every patch it takes is given back another. */
+  /** The grid of patches. A set is drawn by a stroke; a patch that it takes is exchanged for another. */
   function patchGrid(element, drawn) {
     let membership, stroke = null, before; // stroke: the patches painted so far
     const cells = () => [...element.children];
@@ -224,7 +225,7 @@
     function paint(patch) {
       if (!stroke || patch < 0 || patch === stroke.at(-1)) return;
       const set = membership[stroke[0] ?? patch];
-      if (membership[patch] !== set) { // in exchange for a patch of the set that the stroke has not touched
+      if (membership[patch] !== set) { // for one that the stroke has not touched
         const spare = membership.findIndex((s, i) => s === set && !stroke.includes(i));
         if (spare < 0) return; // the set is full
         membership[spare] = membership[patch];

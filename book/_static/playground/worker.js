@@ -5,9 +5,9 @@
 
 /** Answers {id, settings}, a new descent, and {until}, a step to go to, with reports of where it stands. */
 function serveDescent(Descent, report, turn) {
-  let id, descent, until, rows, nextRow, timer;
+  let start, id, descent, until, rows, nextRow, timer;
 
-  /** Curves have a row at each of the first 100 steps, then at steps that grow by 1 %: the same in every run. */
+  /** A row of the curves: at each of the first 100 steps, then at steps that grow by 1 %. */
   function record() {
     if (descent.step < nextRow) return;
     const { loss, test, association, alignment } = descent.state();
@@ -16,6 +16,12 @@ function serveDescent(Descent, report, turn) {
   }
 
   function tick() {
+    if (start) {
+      id = start.id;
+      descent = Descent.start(start.settings);
+      [start, rows, nextRow] = [null, [], 0];
+      record();
+    }
     const end = performance.now() + turn;
     while (descent.step < until && descent.finite() && performance.now() < end) {
       descent.advance();
@@ -28,26 +34,20 @@ function serveDescent(Descent, report, turn) {
   }
 
   return (message) => {
-    clearTimeout(timer);
-    if (message.settings) {
-      id = message.id;
-      descent = Descent.start(message.settings);
-      [until, rows, nextRow] = [0, [], 0];
-      record();
-    } else {
-      until = message.until;
-    }
-    tick();
+    clearTimeout(timer); // of many starts in a row, the last counts
+    if (message.settings) start = message;
+    until = message.until ?? 0;
+    timer = setTimeout(tick, 0);
   };
 }
 
-/** A function that takes messages for `serveDescent`, in a worker if there can be one. */
+/** Takes messages for `serveDescent`, in a worker if there can be one. */
 function connectDescent(report) {
-  const sent = []; // since the last start: for the page to take over if the worker fails
+  const sent = []; // since the last start, in case the worker fails
   let post;
   const inPage = () => {
     const handle = serveDescent(Descent, report, 12);
-    post = (message) => setTimeout(handle, 0, message);
+    post = handle;
     sent.forEach(post);
   };
   try {
