@@ -195,7 +195,11 @@ def start_fabric(settings: TrainingSettings) -> Any:
     """A launched Lightning Fabric for these settings; inside `torchrun` it takes torchrun's numbers of processes."""
     from lightning.fabric import Fabric  # not at import time: it takes seconds and brings in torchvision
 
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # a page shows no line on precision
+    for name in (
+        "lightning.fabric",
+        "lightning.pytorch",
+    ):  # a line on precision for each start is no news to a page
+        logging.getLogger(name).setLevel(logging.WARNING)
     devices, num_nodes = _devices_and_nodes(settings)
     precision = settings.precision
     if precision == "auto":
