@@ -1,5 +1,8 @@
 """Figures of the theory chapters: from a record's arrays to a matplotlib Figure, nothing filtered, nothing smoothed."""
 
+from collections.abc import Mapping, Sequence
+from itertools import product
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -71,7 +74,7 @@ def _patch_axes(axis: Axes, title: str) -> None:
 
 
 def linear_error(record: Record) -> Figure:
-    """How much a linear rule already solves: its exact error over set size and distractor probability."""
+    """How much the linear rule already solves: its exact error over set size and distractor probability."""
     sizes, probs = record.arrays["set_sizes"], record.arrays["distractor_probs"]
     num_patches = record.parameters["grid_side"] ** 2
     with figure_style():
@@ -95,7 +98,23 @@ def linear_error(record: Record) -> Figure:
         axis.set_xticks(range(len(sizes)), sizes)
         axis.grid(False)
         axis.legend(loc="lower right", labelcolor="white")
-        figure.colorbar(image, ax=axis, label="error of the best linear rule")
+        figure.colorbar(image, ax=axis, label="error of the linear rule")
+    return figure
+
+
+def linear_scaling(
+    num_patches: Sequence[int], errors: Mapping[str, Sequence[float]], own: tuple[float, float]
+) -> Figure:
+    """The linear rule's exact error against D along several scalings, and the point of the paper's own setting."""
+    with figure_style():
+        figure, axis = panels(figsize=(6.2, 3.2))
+        lines = product(("-", "--"), (PALETTE["gamma"], PALETTE["rho"]))
+        for (name, curve), (style, colour) in zip(errors.items(), lines, strict=True):
+            axis.plot(num_patches, curve, style, color=colour, label=name)
+        axis.axhline(0.125, color=INK, linestyle=":", label="1/8")
+        axis.plot(*own, "*", color=PALETTE["gamma"], markersize=12, label="Figure 4 of the paper")
+        axis.set(xscale="log", ylim=(0, None), xlabel="patches D", ylabel="error of the linear rule")
+        axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
