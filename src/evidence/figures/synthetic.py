@@ -85,10 +85,9 @@ def linear_error(record: Record) -> Figure:
         )
         hard = sizes**2 / (num_patches - sizes)
         axis.plot(np.arange(len(sizes)), hard, "o-", color="white", label="q (D − C) = C²")
-        own = list(sizes).index(record.parameters["block"] ** 2)
-        axis.plot(
-            own, record.parameters["distractor_prob"], "*", color="white", markersize=13, label="this book"
-        )
+        own = np.flatnonzero(sizes == record.parameters["block"] ** 2)  # none for a set of one patch
+        prob = np.full(len(own), record.parameters["distractor_prob"])
+        axis.plot(own, prob, "*", color="white", markersize=13, label="this book")
         axis.set(
             yscale="log",
             ylim=(probs[0], probs[-1]),
@@ -129,7 +128,7 @@ def linear_errors(record: Record) -> Figure:
     names = {
         "error_least_squares": "least squares",
         "error_logistic": "logistic",
-        "error_best": "best rule along w*",
+        "error_best": "sum along w*",
         "error_labelling": "labelling function",
     }
     with figure_style():
@@ -139,7 +138,7 @@ def linear_errors(record: Record) -> Figure:
             axis.plot(values, np.full(len(values), row), "o", color=PALETTE["content"], alpha=0.7)
         axis.axvline(0.125, color=PALETTE["positional"], linestyle="--", label="1/8")
         axis.axvline(
-            record.metrics["error_best_exact"][0], color=INK, linestyle=":", label="best rule, exact"
+            record.metrics["error_best_exact"][0], color=INK, linestyle=":", label="sum along w*, exact"
         )
         axis.set(xlabel="test error", xlim=(0, 0.55))
         axis.set_yticks(range(len(names)), names.values())
