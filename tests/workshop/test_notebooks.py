@@ -10,10 +10,10 @@ import pytest
 from src.evidence.claims import CLAIMS
 from src.experiments.resolve import resolve
 from src.experiments.settings import ImagesSettings
-from src.experiments.table import CHAPTERS
+from src.experiments.table import BENCHMARKS, CHAPTERS, RECORDS
 from src.workshop.chapters import BOOK
 
-WITH_A_RUN = [chapter for chapter, page in CHAPTERS.items() if page.measures]
+WITH_A_RUN = [chapter for chapter in CHAPTERS if chapter[0].isdigit() or chapter == "scale"]
 ON_IMAGES = [chapter for chapter in WITH_A_RUN if issubclass(CHAPTERS[chapter].settings, ImagesSettings)]
 IDEA = re.compile(r"\.softmax\(|\.backward\(|autograd\.grad\(")
 NBVAL_TAGS = {"nbval-skip", "nbval-ignore-output", "nbval-check-output", "nbval-raises-exception"}
@@ -42,19 +42,58 @@ def test_committed_executed_without_errors_or_warnings(chapter):
 
 
 @pytest.mark.parametrize("chapter", WITH_A_RUN)
-def test_one_parameters_cell_of_few_literals_which_are_the_defaults(chapter):
-    """It comes first but for folded cells; a default that differs here would run another chapter than `list` says."""
-    tags = [cell["metadata"].get("tags", []) for cell in code(chapter)]
+def test_one_parameters_cell_of_few_literals_each_the_default_with_its_meaning(chapter):
+    tags = [each["metadata"].get("tags", []) for each in code(chapter)]
     (position,) = (index for index, each in enumerate(tags) if "parameters" in each)
-    assert all("hide-input" in each for each in tags[:position])
-    text = source(code(chapter)[position])
-    statements = ast.parse(text).body
-    assert len(statements) <= 8 and all(isinstance(each, ast.Assign) for each in statements)
-    values = {each.targets[0].id: ast.literal_eval(each.value) for each in statements}
-    assert "seed" in values
-    assert resolve(chapter, values) == resolve(chapter)
-    comments = [line.partition("#")[2] for line in text.splitlines()]
-    assert all(comments) and not any("=" in comment for comment in comments), "papermill cannot read it"
+    assert all("hide-input" in each for each in tags[:position]), "they come first but for folded cells"
+    cell = code(chapter)[position]
+    statements, settings = ast.parse(source(cell)).body, resolve(chapter)
+    assert 1 <= len(statements) <= 8
+    for statement, line in zip(statements, source(cell).splitlines(), strict=True):
+        name, comment = statement.targets[0].id, line.partition("  # ")[2]
+        value = ast.literal_eval(statement.value)
+        assert value == getattr(settings, name) and type(value) is type(getattr(settings, name))
+        assert comment and "=" not in comment  # papermill cannot read such a line
+    assert statements[0].targets[0].id == "seed"
+
+
+@pytest.mark.parametrize("chapter", WITH_A_RUN)
+def test_no_cell_before_the_settings_gives_a_parameter_another_value(chapter):
+    """`chapter_settings` takes the parameters from the globals, so that papermill may set any of them."""
+    fields = type(resolve(chapter)).model_fields
+    for cell in code(chapter):
+        if "chapter_settings(" in source(cell):
+            assert f'settings = chapter_settings("{chapter}", globals())' in source(cell)
+            return
+        if "parameters" not in cell["metadata"].get("tags", []):
+            names = {node.id for node in ast.walk(ast.parse(source(cell))) if isinstance(node, ast.Name)}
+            imported = {
+                alias.asname or alias.name
+                for node in ast.walk(ast.parse(source(cell)))
+                if isinstance(node, ast.ImportFrom | ast.Import)
+                for alias in node.names
+            } - {"chapter_settings"}
+            assert not (names | imported) & fields.keys()
+    raise AssertionError("no cell makes the settings")
+
+
+@pytest.mark.parametrize("chapter", WITH_A_RUN)
+def test_the_table_names_the_claims_that_a_chapter_measures(chapter):
+    text = "\n".join(source(cell) for cell in code(chapter))
+    assert set(re.findall(r'measure\("([\w-]+)"', text)) == {*CHAPTERS[chapter].measures}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_table_says_which_results_a_page_shows(chapter):
+    text = "\n".join(source(cell) for cell in code(chapter))
+    shown = {RECORDS: "load_records(", BENCHMARKS: "load_benchmarks("}
+    assert [pattern for pattern, call in shown.items() if call in text] == [
+        *filter(None, [CHAPTERS[chapter].shows])
+    ]
+
+
+def test_every_notebook_of_the_book_is_in_the_table():
+    assert [file.stem for file in sorted(BOOK.glob("*.ipynb"))] == sorted(CHAPTERS)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
