@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from html import escape
-from statistics import fmean, median, stdev
+from math import inf
+from statistics import fmean, median
 
-from src.evidence.claims import CLAIMS, SCALES, Claim
-from src.evidence.records import Record
-from src.evidence.verdicts import NOT_RUN, Verdict, judge
+from src.evidence.claims import CLAIMS, SCALES, Claim, Statement, find
+from src.evidence.records import Record, known
+from src.evidence.verdicts import CONTRADICTED, HOLDS, INCONCLUSIVE, NOT_RUN, Finding, Verdict, judge
 from src.experiments.table import CHAPTERS
 
 
@@ -17,18 +18,23 @@ class Html(str):
         return str(self)
 
 
-def quote(values: list[float], digits: int = 3) -> str:
-    """mean ± sample standard deviation; the mean alone where there is one value."""
-    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{fmean(values):.{digits}f}{spread}"
+MARKS = {HOLDS: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?"}
+# How values are written: factor, number, and what follows.
+UNITS = {"": (1, "z.3g", ""), "%": (100, "z.1f", " %"), "points": (100, "+z.1f", " points")}
+UNITS |= {"logits": (1, "z.1f", " logits")}
 
 
 def verdict_box(record: Record, claim: str | None = None) -> Html:
-    """The end of a chapter: the verdict of a live run on its claim, or on another that it shows, check by check."""
-    verdict = judge(claim or record.claim, [record], record.scale)
-    if not verdict.records:
-        return missing(f"{verdict.claim.key}: no verdict, since models were measured on validation images")
-    items = "".join(f"<li>{line}</li>" for line in _check_lines(verdict))
+    """The end of a chapter: the verdict of a live run on its claim, or on another that it shows, in plain words.
+
+    One neutral line where the run is no evidence for the claim: other data than the claim's, a variant.
+    """
+    key = claim or record.claim
+    why_not = find(key).why_not(record)
+    if why_not:
+        return missing(f"{key}: no verdict, since {why_not}.", f"verdict-{key}")
+    verdict = judge(key, [record], record.scale)
+    items = "".join(f"<li>{line}</li>" for line in _lines(verdict))
     seen = [f"{verdict.scale} scale"]
     if "dataset" in record.parameters:
         seen.append(f"on {record.parameters['dataset']}")
@@ -39,21 +45,78 @@ def verdict_box(record: Record, claim: str | None = None) -> Html:
     )
 
 
-def _check_lines(verdict: Verdict) -> Iterable[str]:
-    for check, passed in zip(verdict.checks, verdict.passed, strict=True):
-        values = verdict.values[check.metric]
+def _lines(verdict: Verdict) -> Iterable[str]:
+    """A line a statement: what was measured and needed, in words; behind it, small, interval, metric, reason, date."""
+    several = len({finding.dataset for finding in verdict.findings}) > 1
+    oldest = min((record.started[:10] for record in verdict.records), default="")
+    for finding in verdict.findings:
+        statement, on = finding.statement, f"{finding.dataset}: " if several else ""
+        late = ", after the record was made" if oldest < statement.since else ""
+        behind = (
+            f"{statement.metric}, {_spread(finding)}; {statement.reason}; rule of {statement.since}{late}"
+        )
         yield (
-            f"{'✓' if passed else '✗'} {escape(str(check))}: measured {quote(values)} ({_count(check.metric, verdict)})"
-            f" <small>{escape(check.reason)}</small>"
+            f"{MARKS[finding.word]} {escape(f'{on}{_measured(finding)}; {_needed(statement)}')}"
+            f"{_doubt(finding)}. <small>{escape(behind)}</small>"
         )
 
 
-def _count(metric: str, verdict: Verdict) -> str:
-    """How many values a mean is of; or, where a record has one value of all its repetitions, how many those are."""
-    values, (first, *others) = verdict.values[metric], verdict.records
-    repetitions = first.parameters.get("num_seeds", 1)
-    one_of_all = len(values) == 1 and not others and repetitions > 1
-    return f"one value of {repetitions} repetitions" if one_of_all else f"n = {len(values)}"
+def _measured(finding: Finding) -> str:
+    """The statement's words with the mean, or with the interval that the record gives."""
+    statement, values = finding.statement, known(finding.values)
+    if statement.over == "interval":
+        text = _range(finding.interval, statement.unit)
+    else:
+        text = _amount(fmean(values), statement.unit) if values else "without a value"
+    return statement.words.format(text)
+
+
+def _needed(statement: Statement) -> str:
+    """at least 3 logits were needed in every repetition"""
+    (low, high), unit = statement.within, statement.unit
+    if high == inf:
+        bounds = f"at least {_bound(low, unit)}"
+    elif low == -inf:
+        bounds = f"at most {_bound(high, unit)}"
+    else:
+        bounds = f"between {_bound(low, unit).removesuffix(UNITS[unit][2])} and {_bound(high, unit)}"
+    verb = "were" if unit in ("points", "logits") else "was"
+    return f"{bounds} {verb} needed" + (" in every repetition" if statement.over == "every" else "")
+
+
+def _doubt(finding: Finding) -> str:
+    """Why nothing can be said, where nothing can."""
+    if finding.word != INCONCLUSIVE:
+        return ""
+    if finding.interval is None:
+        return ": one repetition cannot say" if len(finding.values) == 1 else ": too few values to say"
+    return ": the repetitions disagree" if finding.statement.over == "every" else ": too uncertain to say"
+
+
+def _spread(finding: Finding) -> str:
+    """The interval that was judged, and how many repetitions it comes from."""
+    statement, count = finding.statement, f"n = {finding.repetitions}"
+    if finding.interval is None:
+        return count
+    if statement.over == "every":
+        return f"{_range(finding.interval, statement.unit)}, {count}"
+    mean = " of the mean" if statement.over == "mean" else ""
+    confidence = f"{statement.confidence:.0%}".replace("%", " %")
+    return f"{confidence} interval{mean} {_range(finding.interval, statement.unit)}, {count}"
+
+
+def _amount(value: float, unit: str) -> str:
+    factor, number, after = UNITS[unit]
+    return f"{factor * value:{number}}{after}"
+
+
+def _range(interval: tuple[float, float], unit: str) -> str:
+    return f"{_amount(interval[0], unit).removesuffix(UNITS[unit][2])} to {_amount(interval[1], unit)}"
+
+
+def _bound(value: float, unit: str) -> str:
+    """A bound, with as many digits as it was given."""
+    return f"{UNITS[unit][0] * value:.6g}{UNITS[unit][2]}"
 
 
 def _style(verdict: Verdict) -> str:
@@ -67,7 +130,7 @@ def footer(*records: Record) -> Html:
     rows = {
         "commit": f"{first.commit} (source digest {', '.join(sorted({r.source_digest for r in records}))})",
         "parameters": ", ".join(f"{name} = {value}" for name, value in parameters.items()),
-        "device": first.device,
+        "device": ", ".join(filter(None, (first.device, first.precision))),
         "versions": ", ".join(f"{name} {number}" for name, number in first.versions.items()),
         "run": f"{first.started}, {sum(r.wall_seconds for r in records):.1f} s of computation",
     }
@@ -83,9 +146,10 @@ def origin(record: Record) -> Html:
     return Html(f'<p class="origin"><strong>Record</strong> {escape(text)} ({escape(setting)})</p>')
 
 
-def missing(text: str) -> Html:
-    """A box in the place of something that was not run."""
-    return Html(f'<div class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
+def missing(text: str, anchor: str = "") -> Html:
+    """A neutral line in the place of something that was not run, or that shows nothing."""
+    name = f'id="{anchor}" ' if anchor else ""
+    return Html(f'<div {name}class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
 
 
 def claims_overview(records: list[Record]) -> Html:
@@ -129,16 +193,14 @@ def _claim_head(claim: Claim) -> str:
 
 
 def _scale_row(verdict: Verdict) -> str:
-    measured = [
-        f"{check.metric} {quote(verdict.values[check.metric])} ({_count(check.metric, verdict)});"
-        f" {check.over} {check.sign} {check.bound:g} {'✓' if passed else '✗'}"
-        for check, passed in zip(verdict.checks, verdict.passed, strict=bool(verdict.passed))
+    asked = [
+        f"— {escape(each.words.format('…'))}; {_needed(each)} <small>({each.metric}, rule of {each.since})</small>"
+        for each in verdict.claim.statements_at(verdict.scale)
     ]
-    wanted = [f"— ({check})" for check in verdict.checks]
     cells = {
         "scale": verdict.scale,
         "verdict": f'<span class="verdict verdict-{_style(verdict)}">{verdict.word}</span>',
-        "ours; tolerance": "<br>".join(map(escape, measured or wanted)),
+        "measured and needed": "<br>".join(list(_lines(verdict)) or asked),
         "made with": "<br>".join(sorted({escape(_origin(record)) for record in verdict.records})) or "—",
     }
     return "<tr>" + "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in cells.items()) + "</tr>"

@@ -192,16 +192,21 @@ def start_fabric(settings: TrainingSettings) -> Any:
     from lightning.fabric import Fabric  # not at import time: it takes seconds and brings in torchvision
 
     devices, num_nodes = _devices_and_nodes(settings)
-    precision = settings.precision
-    if precision == "auto":
-        on_cuda = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-        has_bf16 = on_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-        precision = "bf16-mixed" if has_bf16 else "32-true"
+    precision = chosen_precision(settings)
     fabric = Fabric(
         accelerator=settings.accelerator, devices=devices, num_nodes=num_nodes, precision=precision
     )
     fabric.launch()
     return fabric
+
+
+def chosen_precision(settings: TrainingSettings) -> str:
+    """The precision that "auto" becomes on this machine, or the one that was asked for."""
+    if settings.precision != "auto":
+        return settings.precision
+    on_cuda = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    has_bf16 = on_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if has_bf16 else "32-true"
 
 
 def _devices_and_nodes(settings: TrainingSettings) -> tuple[int, int]:
