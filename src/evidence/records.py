@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from src.common.choices import refusal, shown
 from src.common.folders import new_folder
@@ -58,10 +58,7 @@ class Record:
 
     def check(self) -> None:
         """Raise ValueError, one line, where a metric is no list of finite numbers and of None, or an empty one."""
-        for name, values in self.metrics.items():
-            if not isinstance(values, list) or not values or not all(map(_is_value, values)):
-                needed = "a list of finite numbers, or of None for no value, one or more,"
-                raise ValueError(refusal(f"the metric {shown(name, quoted=False)}", values, needed))
+        check_metrics(self.metrics)
 
     def values(self, metric: str) -> list[float | None]:
         """One value for each repetition. KeyError names the metrics there are."""
@@ -72,11 +69,9 @@ class Record:
         return self.metrics[metric]
 
     def mean(self, metric: str) -> float:
-        """Mean over the repetitions that have a value. ValueError where none has."""
+        """Mean over the repetitions that have a value; nan where none has."""
         values = known(self.values(metric))
-        if not values:
-            raise ValueError(f"the record of {self.claim} has no value of {metric}")
-        return fmean(values)
+        return fmean(values) if values else nan
 
     def text(self, metric: str, digits: int = 3) -> str:
         """The metric as the book quotes it: mean ± sample standard deviation (n)."""
@@ -114,8 +109,8 @@ class Record:
             content = json.loads(file.read_text())
             if content.get("schema") != SCHEMA:
                 raise ValueError(f"schema {content.get('schema')!r}, where {SCHEMA} is needed")
+            check_metrics(content["metrics"])
             record = cls(**content)
-            record.check()
             file = file.with_name("arrays.npz")
             if file.is_file():
                 with np.load(file, allow_pickle=False) as stored:
@@ -138,10 +133,19 @@ def quote(values: Sequence[float], digits: int = 3) -> str:
     return f"{fmean(values):.{digits}f}{spread}"
 
 
-def _is_value(value: object) -> bool:
-    return value is None or (
-        isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    )
+def check_metrics(metrics: Any) -> None:
+    """Raise ValueError, one line, where these are no metrics of a record."""
+    if not isinstance(metrics, dict):
+        raise ValueError(refusal("metrics", metrics, "a value for each name"))
+    for name, values in metrics.items():
+        if not isinstance(values, list) or not values or not all(map(_is_value, values)):
+            needed = "a list of finite numbers, or of None for no value, one or more,"
+            raise ValueError(refusal(f"the metric {shown(name, quoted=False)}", values, needed))
+
+
+def _is_value(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and isfinite(value))
 
 
 def check_repetitions(records: Sequence[Record]) -> None:

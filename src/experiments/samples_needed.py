@@ -131,7 +131,7 @@ def kept_accuracy(
 
 def needed_and_slopes(
     arrays: Mapping[str, np.ndarray], resampled: Int[np.ndarray, "resamples patches seeds"]
-) -> tuple[dict[str, list[float]], dict[str, np.ndarray]]:
+) -> tuple[dict[str, list[float | None]], dict[str, np.ndarray]]:
     """Samples needed a D and arm, slopes of their logarithm in log D, and the ends of 95 % bootstrap intervals.
 
     Parameters
@@ -170,7 +170,7 @@ def needed_and_slopes(
     found = {"needed_scratch": scratch, "needed_kept": kept}
     found["needed_scratch_low"], found["needed_scratch_high"] = interval(scratch_draws)
     found["needed_kept_low"], found["needed_kept_high"] = interval(kept_draws)
-    return {name: [value_or_none(value)] for name, value in metrics.items()}, found
+    return {name: [value_or_none(value.item())] for name, value in metrics.items()}, found
 
 
 def crossing(
