@@ -38,15 +38,25 @@ def verdict_box(record: Record, claim: str | None = None) -> Html:
 def footer(*records: Record) -> Html:
     """Commit, parameters, device, versions and wall time of the records on a page."""
     first = records[0]
-    parameters = {name: value for record in records for name, value in record.parameters.items()}
+    parameters: dict[str, dict[str, list[str]]] = {}  # name -> value -> the claims that were run with it
+    for record in records:
+        for name, value in record.parameters.items():
+            parameters.setdefault(name, {}).setdefault(str(value), []).append(record.claim)
     rows = {
         "commit": f"{first.commit} (source digest {', '.join(sorted({r.source_digest for r in records}))})",
-        "parameters": ", ".join(f"{name} = {value}" for name, value in parameters.items()),
+        "parameters": ", ".join(f"{name} = {_values(values)}" for name, values in parameters.items()),
         "device": first.device,
         "versions": ", ".join(f"{name} {number}" for name, number in first.versions.items()),
         "run": f"{first.started}, {sum(r.wall_seconds for r in records):.1f} s of computation",
     }
     return render("footer.html", rows=rows)
+
+
+def _values(claims_by_value: Mapping[str, list[str]]) -> str:
+    """The value, where all records of a page agree; else each value with the claims that had it."""
+    if len(claims_by_value) == 1:
+        return next(iter(claims_by_value))
+    return ", ".join(f"{value} ({', '.join(claims)})" for value, claims in claims_by_value.items())
 
 
 def origin(record: Record) -> Html:
