@@ -77,9 +77,8 @@ class Claim:
         """Why a record is no evidence for the claim, as half a sentence; empty where it is evidence."""
         if record.claim not in (self.key, *self.also_in):
             return f"the run was made for {record.claim}"
-        for name, (value, otherwise) in COUNTED.items():
-            if record.parameters.get(name, value) != value:
-                return otherwise
+        if variant(record):
+            return variant(record)
         if self.data and not self._has_its_data(record):
             needed = " or ".join(self.data[record.scale])
             return (
@@ -98,6 +97,14 @@ class Claim:
     def _has_its_data(self, record: Record) -> bool:
         name = record.parameters.get("dataset")
         return name in self.data[record.scale] and record.notes.get("classes", CLASSES[name]) == CLASSES[name]
+
+
+def variant(record: Record) -> str:
+    """Why a record counts for no claim at all: a variant, or made to choose settings; empty where it may count."""
+    otherwise = (
+        words for name, (value, words) in COUNTED.items() if record.parameters.get(name, value) != value
+    )
+    return next(otherwise, "")
 
 
 def _data_of(record: Record) -> str:

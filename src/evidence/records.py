@@ -78,6 +78,12 @@ class Record:
         values = known(self.values(metric))
         return f"{quote(values, digits)} (n = {len(values)})"
 
+    @property
+    def origin(self) -> str:
+        """Data, device, day and commit, for the eye."""
+        data = f"{self.parameters['dataset']}, " if "dataset" in self.parameters else ""
+        return f"{data}{self.device}, {self.started[:10]}, commit {self.commit}"
+
     def save(self, path: str | Path) -> Path:
         """Write the folder `path`, whole or not at all.
 

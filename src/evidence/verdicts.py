@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf, sqrt
 from statistics import fmean, stdev
 
-from src.evidence.claims import SCALES, Claim, Statement, find
+from src.evidence.claims import SCALES, Claim, Statement, find, variant
 from src.evidence.records import Record, check_repetitions, known, pooled
 from src.experiments.settings import REPETITION
 
@@ -20,6 +20,7 @@ class Finding:
 
     values : the metric's, one for each repetition; of an interval that records give, its lower ends.
     interval : (low, high); None where the values give none. repetitions : how many there are.
+    made : day on which the oldest of the records was begun.
     """
 
     statement: Statement
@@ -27,6 +28,7 @@ class Finding:
     values: tuple[float | None, ...]
     interval: tuple[float, float] | None
     repetitions: int
+    made: str
 
     @property
     def word(self) -> str:
@@ -56,6 +58,15 @@ class Verdict:
         if CONTRADICTED in words:
             return PARTLY if HOLDS in words else CONTRADICTED
         return INCONCLUSIVE
+
+    @property
+    def style(self) -> str:
+        """The word as a class of the style sheet."""
+        return "not-run" if self.word == NOT_RUN else self.word
+
+    @property
+    def datasets(self) -> set[str]:
+        return {finding.dataset for finding in self.findings}
 
 
 def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verdict:
@@ -87,7 +98,8 @@ def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verd
 def _find(statement: Statement, dataset: str, records: Sequence[Record]) -> Finding:
     lists = [[value for each in records for value in each.values(name)] for name in statement.metrics]
     repetitions = sum(len(each.repetitions) for each in records)
-    return Finding(statement, dataset, tuple(lists[0]), _interval(statement, *lists), repetitions)
+    made = min(each.started[:10] for each in records)
+    return Finding(statement, dataset, tuple(lists[0]), _interval(statement, *lists), repetitions, made)
 
 
 def _interval(
@@ -107,7 +119,7 @@ def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float
     """Student's interval of the mean of independent values, two or more."""
     from scipy.stats import t  # not at import time: it takes a second
 
-    half = t.ppf((1 + confidence) / 2, len(values) - 1) * stdev(values) / sqrt(len(values))
+    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
 
 
@@ -136,6 +148,16 @@ def by_factor(key: str, records: Iterable[Record], factor: str, **held: object) 
         if setting | free == base:
             groups.setdefault(setting[factor], []).append(record)
     return {value: pooled(groups[value]) for value in sorted(groups)}
+
+
+def by_epochs(key: str, records: Iterable[Record], scale: str = "short") -> dict[int, Record]:
+    """The claim's pooled record for each number of epochs, ascending; where several settings had as many, the one
+    with most repetitions. Variants of the model are left out."""
+    groups: dict[int, list[Record]] = {}
+    for record in records:
+        if record.claim == key and record.scale == scale and not variant(record):
+            groups.setdefault(record.parameters["epochs"], []).append(record)
+    return {epochs: pooled(_largest_group(groups[epochs])) for epochs in sorted(groups)}
 
 
 def _largest_group(records: list[Record]) -> list[Record]:

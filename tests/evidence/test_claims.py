@@ -3,16 +3,16 @@
 from dataclasses import replace
 from datetime import date
 from math import inf
-from statistics import mean, quantiles
+from statistics import quantiles
 
 import numpy as np
 import pytest
 
-from src.evidence import pages
+from src.evidence import pages, sentences
 from src.evidence.claims import CLAIMS, CLASSES, LAPTOP, Claim, Statement
-from src.evidence.figures.scale import factor_panels
+from src.evidence.figures.scale import epoch_panels, factor_panels
 from src.evidence.records import Record
-from src.evidence.verdicts import Finding, by_factor, judge, strongest, t_interval
+from src.evidence.verdicts import Finding, by_epochs, by_factor, judge, strongest, t_interval
 from src.experiments.table import CHAPTERS
 
 
@@ -144,7 +144,7 @@ class TestWords:
             for each in claim.statements:
                 low, high = each.within
                 value = low - 1 if low > -inf else high + 1
-                assert Finding(each, "", (value,), (value, value), 1).word == "contradicted"
+                assert Finding(each, "", (value,), (value, value), 1, "2026-01-01").word == "contradicted"
 
 
 class TestEvidence:
@@ -284,7 +284,7 @@ class TestData:
         both = judge("pe-locality", [svhn, imagenet])
         assert both.word == "partly" and len(both.findings) == 12
         assert {f.dataset for f in both.findings if f.word == "contradicted"} == {"svhn-1083"}
-        assert "svhn-1083: After training they correlate by 0.1" in pages.claims_table([svhn, imagenet])
+        assert "svhn-1083: ✗ After training they correlate by 0.1" in pages.claims_table([svhn, imagenet])
 
     def test_every_claim_on_images_names_known_data_at_every_scale(self):
         for claim in CLAIMS.values():
@@ -431,8 +431,9 @@ class TestPages:
                 assert each.words.count("{}") == 1 and each.reason
                 assert date.fromisoformat(each.since)
                 assert each.within[0] <= each.within[1]
-                line = next(iter(pages._lines(planted_verdict(claim, each))))
-                assert " needed" in line and each.metric in line and each.since in line
+                (one,) = planted_verdict(claim, each).findings
+                assert sentences.found(one).startswith("✓ ") and " needed" in sentences.found(one)
+                assert each.metric in sentences.behind(one) and each.since in sentences.behind(one)
 
     def test_a_rule_that_is_younger_than_the_record_is_said_to_be(self):
         assert "rule of 2026-11-21, after the record was made" in pages.verdict_box(record(GOOD))
@@ -444,14 +445,14 @@ class TestPages:
         assert all(f"<strong>{key}</strong>" in table for key in CLAIMS)
         assert "Test accuracy is 99.6 % at the end; at least 99 % was needed in every repetition." in table
         assert "— Patch association is … at the last step; at least 99 % was needed" in table
-        assert "(association_end, rule of 2026-11-24)" in table
+        assert "association_end; rule of 2026-11-24" in table
         assert table.count("not run at this scale") == sum(len(claim.scales) for claim in CLAIMS.values()) - 1
 
     def test_a_chapters_table_has_its_claims_only_and_links_only_pages_that_are_there(self):
         table = pages.claims_table([], chapter="05_cifar")
         assert "<strong>permuted</strong>" in table and "<strong>realistic</strong>" not in table
         assert 'id="record-permuted"' in table and 'href="05_cifar.html#record-permuted"' in table
-        assert 'href="03_synthetic_training.html#verdict-realistic"' in pages.claims_table([])
+        assert 'href="02_theory.html#verdict-idealized"' in pages.claims_table([])
 
     def test_the_overview_has_one_verdict_a_claim_and_scale(self):
         overview = pages.claims_overview([record(GOOD)])
@@ -479,11 +480,16 @@ class TestPages:
         wanted = ("commit", "c (source digest d)", "seed = 0", "cpu, bf16-mixed", "torch 2", "2026-01-01")
         assert all(text in foot for text in wanted)
 
+    def test_the_footer_tells_parameters_apart_in_which_records_differ(self):
+        longer = record(GOOD, claim="realistic", parameters={"seed": 0, "steps": 600})
+        foot = pages.footer(record(GOOD, parameters={"seed": 0, "steps": 120}), longer)
+        assert "seed = 0, steps = 120 (idealized), 600 (realistic)" in foot
+
 
 def planted_verdict(claim: Claim, statement: Statement):
-    """The verdict of a claim that is this statement alone, on two repetitions in the middle of its bounds."""
-    low, high = (0.0 if abs(bound) == inf else bound for bound in statement.within)
-    metrics = {name: [mean((low, high))] * 2 for name in statement.metrics}
+    """The verdict of a claim that is this statement alone, on two repetitions that lie on a bound."""
+    bound = next(bound for bound in statement.within if abs(bound) < inf)
+    metrics = {name: [bound] * 2 for name in statement.metrics}
     alone = replace(
         claim, key="planted", statements=(replace(statement, scales=LAPTOP),), data={}, scales=LAPTOP
     )
@@ -502,3 +508,39 @@ def test_the_panels_of_a_factor_are_means_and_spreads_of_its_records():
     line, caps, _ = figure.axes[0].containers[0]
     assert line.get_xdata().tolist() == [2, 4] and line.get_ydata().tolist() == pytest.approx([0.4, 0.6])
     assert caps[1].get_ydata()[1] == pytest.approx(0.6 + 0.02**0.5)
+
+
+def _short(accuracy: float, *, epochs: int, scale: str = "short", **changes) -> Record:
+    made = {"seed": 0, "num_seeds": 1, "epochs": epochs, "learning_rate": 0.001, "add_encoding": False}
+    metrics = {"accuracy_content": [accuracy], "accuracy_positional": [0.5], "accuracy_gap": [accuracy - 0.5]}
+    parameters = made | changes
+    return record(
+        metrics, claim="positional-cifar10", scale=scale, seed=parameters["seed"], parameters=parameters
+    )
+
+
+def test_by_epochs_takes_the_setting_with_most_repetitions_and_no_variant():
+    runs = [
+        _short(0.7, epochs=30),
+        _short(0.1, epochs=15, learning_rate=0.1),
+        _short(0.5, epochs=15),
+        _short(0.6, epochs=15, seed=1),
+        _short(0.2, epochs=60, add_encoding=True),
+        _short(0.2, epochs=60, eval_split="validation"),
+        _short(0.2, epochs=60, scale="laptop"),
+    ]
+    found = by_epochs("positional-cifar10", runs)
+    assert list(found) == [15, 30]
+    assert found[15].metrics["accuracy_content"] == [0.5, 0.6]
+    assert by_epochs("positional-cifar100", runs) == {}
+
+
+def test_the_panels_of_epochs_draw_both_models_and_their_difference():
+    by_value = by_epochs("positional-cifar10", [_short(0.7, epochs=30), _short(0.6, epochs=15)])
+    above, below = epoch_panels({"positional-cifar10": by_value}).axes
+    assert above.get_title() == "cifar10" and below.get_ylabel() == "content minus positional [share]"
+    content, positional = above.containers
+    assert content[0].get_xdata().tolist() == [15, 30]
+    assert content[0].get_ydata().tolist() == pytest.approx([0.6, 0.7])
+    assert positional[0].get_ydata().tolist() == pytest.approx([0.5, 0.5])
+    assert below.containers[0][0].get_ydata().tolist() == pytest.approx([0.1, 0.2])

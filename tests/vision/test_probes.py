@@ -4,6 +4,7 @@ from itertools import permutations
 import pytest
 import torch
 
+from src.vision.permutation import permute_patches
 from src.vision.probes import (
     attention_distance,
     attention_maps,
@@ -13,7 +14,7 @@ from src.vision.probes import (
     position_similarity,
     undo_permutation,
 )
-from src.vision.vit import VisionTransformer, permute_patches
+from src.vision.vit import VisionTransformer
 
 
 def seeded(seed=0):
