@@ -38,6 +38,9 @@ def verdict_box(record: Record, claim: str | None = None) -> Html:
     if why_not:
         return missing(f"{key}: no verdict, since {why_not}.", f"verdict-{key}")
     verdict = judge(key, [record], record.scale)
+    if not verdict.findings:
+        first = verdict.claim.data[record.scale][0]
+        return missing(f"{key}: no verdict, since it needs the images of {first} as well.", f"verdict-{key}")
     data = [f"on {record.parameters['dataset']}"] if "dataset" in record.parameters else []
     return render("verdict_box.html", verdict=verdict, seen=", ".join([f"{verdict.scale} scale", *data]))
 

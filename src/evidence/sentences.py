@@ -41,7 +41,7 @@ def measured(finding: Finding) -> str:
 
 
 def needed(statement: Statement) -> str:
-    """at least 3 logits were needed in every repetition"""
+    """at least 3 logits were needed every time"""
     (low, high), unit = statement.within, statement.unit
     if high == inf:
         bounds = f"at least {_bound(low, unit)}"
@@ -50,7 +50,7 @@ def needed(statement: Statement) -> str:
     else:
         bounds = f"between {_bound(low, unit).removesuffix(UNITS[unit][2])} and {_bound(high, unit)}"
     verb = "were" if unit in ("points", "logits") else "was"
-    return f"{bounds} {verb} needed" + (" in every repetition" if statement.over == "every" else "")
+    return f"{bounds} {verb} needed" + (" every time" if statement.over == "every" else "")
 
 
 def _doubt(finding: Finding) -> str:
@@ -64,14 +64,16 @@ def _doubt(finding: Finding) -> str:
 
 def _spread(finding: Finding) -> str:
     """The interval that was judged, and how many repetitions it comes from."""
-    statement, count = finding.statement, f"n = {finding.repetitions}"
+    statement, values = finding.statement, known(finding.values)
     if finding.interval is None:
-        return count
+        return f"n = {len(values)}"
     interval = _range(finding.interval, statement.unit)
     if statement.over == "every":
-        return f"{interval}, {count}"
-    mean = " of the mean" if statement.over == "mean" else ""
-    return f"{100 * statement.confidence:.0f} % interval{mean} {interval}, {count}"
+        return f"{interval}, n = {len(values)}"
+    confidence = f"{100 * statement.confidence:.0f} % interval"
+    if statement.over == "interval":
+        return f"{confidence} from {finding.repetitions} repetitions"
+    return f"{confidence} of the mean {interval}, n = {len(values)}"
 
 
 def _amount(value: float, unit: str) -> str:

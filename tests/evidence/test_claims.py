@@ -11,6 +11,7 @@ import pytest
 from src.evidence import pages, sentences
 from src.evidence.claims import CLAIMS, CLASSES, LAPTOP, Claim, Statement
 from src.evidence.figures.scale import epoch_panels, factor_panels
+from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 from src.evidence.verdicts import Finding, by_epochs, by_factor, judge, strongest, t_interval
 from src.experiments.table import CHAPTERS
@@ -247,6 +248,7 @@ class TestData:
                 {"classes": 3},
             ),  # three classes of circles in a folder, trained as ImageNet is
             ("tiny-imagenet-50", "laptop", {"classes": 3}),  # and under the other data set's name
+            ("imagefolder", "paper", {}),  # a folder of which nothing is known
             ("tiny-imagenet-50", "paper", {"classes": 50}),
             ("cifar10", "laptop", {}),
         ],
@@ -281,6 +283,10 @@ class TestData:
             run("svhn-1083", correlation=0.1, p_value=0.2),
         )
         assert judge("pe-locality", [svhn]).word == "not run at this scale"
+        box = pages.verdict_box(svhn)
+        assert (
+            "no verdict, since it needs the images of tiny-imagenet-50 as well." in box and "<ul>" not in box
+        )
         both = judge("pe-locality", [svhn, imagenet])
         assert both.word == "partly" and len(both.findings) == 12
         assert {f.dataset for f in both.findings if f.word == "contradicted"} == {"svhn-1083"}
@@ -301,16 +307,11 @@ class TestData:
         )
 
 
-# Figures 6 and 7 of the paper: lower whisker, quartiles with the median, upper whisker; in percent.
-BOXES = {
-    "cifar10": ((89.54, 89.88, 90.22, 90.40, 90.81), (89.76, 90.33, 90.54, 91.00, 91.21)),
-    "cifar100": ((67.22, 67.62, 68.00, 68.17, 68.87), (67.34, 67.87, 67.95, 68.45, 68.91)),
-    "svhn": ((97.32, 97.60, 98.23, 98.55, 98.89), (96.32, 96.66, 97.32, 97.84, 98.02)),
-}
+BOXES = {key: tuple(paper_figure("7")[key].values()) for key in ("cifar10", "cifar100", "svhn")}
 
 
-def ten_values(box: tuple[float, ...]) -> list[float]:
-    """Ten values, ascending, whose box is about the given one: its five numbers, joined by straight lines."""
+def ten_values(box: list[float]) -> list[float]:
+    """Ten values, ascending, whose box is about the given one: its five numbers (%), joined by straight lines."""
     return (np.interp(np.linspace(0, 1, 10), np.linspace(0, 1, 5), box) / 100).tolist()
 
 
@@ -395,7 +396,7 @@ class TestPages:
         words = (
             "✓ Attention inside a set beats attention outside by 6.8 logits; at least 3 logits were needed"
         )
-        assert f"{words} in every repetition. <small>gap_end, 6.7 to 6.9 logits, n = 2; " in box
+        assert f"{words} every time. <small>gap_end, 6.7 to 6.9 logits, n = 2; " in box
 
     @pytest.mark.parametrize(
         ("metrics", "words"),
@@ -443,7 +444,7 @@ class TestPages:
     def test_the_table_has_a_row_for_every_claim_and_shows_what_is_missing(self):
         table = pages.claims_table([record(GOOD)])
         assert all(f"<strong>{key}</strong>" in table for key in CLAIMS)
-        assert "Test accuracy is 99.6 % at the end; at least 99 % was needed in every repetition." in table
+        assert "Test accuracy is 99.6 % at the end; at least 99 % was needed every time." in table
         assert "— Patch association is … at the last step; at least 99 % was needed" in table
         assert "association_end; rule of 2026-11-24" in table
         assert table.count("not run at this scale") == sum(len(claim.scales) for claim in CLAIMS.values()) - 1
