@@ -34,6 +34,8 @@ def run(settings: RealisticSettings) -> Measured:
     distributions = [task.distribution for task in tasks]
     metrics = {
         "association_peak": arrays["association"][:, early].amax(1).tolist(),
+        "association_end": arrays["association"][:, early][:, -1].tolist(),
+        "set_mass_end": arrays["set_mass"][:, early][:, -1].mean(-1).tolist(),
         "accuracy_end": arrays["accuracy"][:, early][:, -1].tolist(),
         "association_overtrained": arrays["association"][:, -1].tolist(),
         "accuracy_overtrained": arrays["accuracy"][:, -1].tolist(),

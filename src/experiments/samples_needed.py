@@ -10,7 +10,7 @@ import torch
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int
-from src.experiments.measured import Measured
+from src.experiments.measured import Measured, value_or_none
 from src.experiments.settings import SamplesNeededSettings
 from src.experiments.tasks import activation_of
 from src.synthetic.baselines import distractor_prob_at
@@ -131,7 +131,7 @@ def kept_accuracy(
 
 def needed_and_slopes(
     arrays: Mapping[str, np.ndarray], resampled: Int[np.ndarray, "resamples patches seeds"]
-) -> tuple[dict[str, list[float]], dict[str, np.ndarray]]:
+) -> tuple[dict[str, list[float | None]], dict[str, np.ndarray]]:
     """Samples needed a D and arm, slopes of their logarithm in log D, and the ends of 95 % bootstrap intervals.
 
     Parameters
@@ -141,7 +141,7 @@ def needed_and_slopes(
 
     Returns
     -------
-    Metrics, one value each; and the arrays needed_…, needed_…_low, needed_…_high (D,).
+    Metrics, one value each, None where it is not finite; and the arrays needed_…, needed_…_low, needed_…_high (D,).
     """
     num_patches, threshold = arrays["num_patches"], arrays["threshold"]
     rows = np.arange(len(num_patches))[:, None]
@@ -170,7 +170,7 @@ def needed_and_slopes(
     found = {"needed_scratch": scratch, "needed_kept": kept}
     found["needed_scratch_low"], found["needed_scratch_high"] = interval(scratch_draws)
     found["needed_kept_low"], found["needed_kept_high"] = interval(kept_draws)
-    return {name: [value.item()] for name, value in metrics.items()}, found
+    return {name: [value_or_none(value.item())] for name, value in metrics.items()}, found
 
 
 def crossing(

@@ -103,6 +103,6 @@ def test_a_shortcut_to_oneself_is_refused(distribution):
         shortcut_model(distribution, shift=8)
 
 
-def test_an_unknown_loss_is_refused(samples):
-    with pytest.raises(Exception, match="hinge"):
+def test_an_unknown_loss_is_refused(samples, unchecked):
+    with pytest.raises(ValueError, match="loss = 'hinge': 'least_squares' or 'logistic' is needed"):
         fit_generalized_linear(samples[0].patches, samples[0].label, loss="hinge")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.evidence.figures import INK, PALETTE, figure_style, panels
-from src.evidence.records import Record
+from src.evidence.records import Record, known
 
 MODELS = ("content", "positional")
 ARMS = {"scratch": ("from scratch", "o"), "kept": ("attention kept", "s")}
@@ -48,9 +48,9 @@ def factor_panels(by_factor: Mapping[str, Mapping[int | float, Record]], names: 
 
 
 def _points(ax: Axes, records: Mapping[int | float, Record], metric: str, model: str) -> None:
-    values = [record.values(metric) for record in records.values()]
+    values = [known(record.values(metric)) for record in records.values()]
     spread = [np.std(each, ddof=1) if len(each) > 1 else 0.0 for each in values]
-    mean = [np.mean(each) for each in values]
+    mean = [record.mean(metric) for record in records.values()]
     ax.errorbar(
         list(records), mean, yerr=spread, fmt="o-", markersize=4, capsize=3, color=PALETTE[model], label=model
     )
