@@ -237,7 +237,7 @@ CLAIMS = {
             "pe-locality",
             "Position encodings are random at initialization; after training nearby patches have similar encodings.",
             "A",
-            "05_cifar",
+            "08_locality",
             "local connectivity (ViT-small-patch32-224, ImageNet; threshold 0.55)",
             (
                 Check("locality_before_content", "<=", 0.1, "random encodings: chance is 0 ± 0.05"),
@@ -251,7 +251,7 @@ CLAIMS = {
             "permuted",
             "The structure is learned even when the patches of every image are permuted by one fixed permutation.",
             "A",
-            "05_cifar",
+            "08_locality",
             "structure found (CIFAR-100)",
             (
                 Check("locality_content_permuted", ">=", 0.25, LOCAL),

@@ -280,7 +280,7 @@ class ImagesSettings(Settings):
     mixup: float = Field(0.0, ge=0, description="parameter of mixup's Beta distribution; 0 for none")
     cutmix: float = Field(0.0, ge=0, description="likewise of CutMix")
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
-        "auto", description="auto is bf16-mixed where the GPU has it"
+        "auto", description="auto is bf16-mixed where the GPU or processor has it"
     )
     plain_steps: bool = Field(
         False, description="take each step operation by operation, where a GPU would replay a recorded one"

@@ -39,7 +39,9 @@ CHAPTERS = {
         of.TrainingSettings, measures=("realistic", "idealized"), shows=f"realistic/{RECORDS}"
     ),
     "04_transfer": Chapter(of.TransferSettings, measures=("transfer",)),
-    "05_cifar": Chapter(of.ImagesSettings, measures=("pe-locality",), shows=RECORDS),
+    "05_cifar": Chapter(
+        of.ImagesSettings, {"permute": False}, measures=("positional-cifar10",), shows=RECORDS
+    ),
     "06_svhn": Chapter(
         of.ImagesSettings, {"num_seeds": 3, "permute": False}, measures=("positional-svhn",), shows=RECORDS
     ),
@@ -49,6 +51,7 @@ CHAPTERS = {
         measures=("positional-imagenet",),
         shows=RECORDS,
     ),
+    "08_locality": Chapter(of.ImagesSettings, measures=("pe-locality",), shows=RECORDS),
     "claims": Chapter(shows=RECORDS),
     "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
@@ -66,8 +69,8 @@ EXPERIMENTS = {
     "realistic": Experiment("03_synthetic_training", of.RealisticSettings, "src.experiments.realistic:run"),
     "transfer": Experiment("04_transfer", of.TransferSettings, "src.experiments.transfer:run"),
     "samples-needed": Experiment("scale", of.SamplesNeededSettings, "src.experiments.samples_needed:run"),
-    "pe-locality": Experiment("05_cifar", of.ImagesSettings, IMAGES),
-    "permuted": Experiment("05_cifar", of.ImagesSettings, IMAGES),
+    "pe-locality": Experiment("08_locality", of.ImagesSettings, IMAGES),
+    "permuted": Experiment("08_locality", of.ImagesSettings, IMAGES),
     "positional-cifar10": Experiment("05_cifar", of.ImagesSettings, IMAGES),
     "positional-cifar100": Experiment("05_cifar", of.ImagesSettings, IMAGES),
     "positional-svhn": Experiment("06_svhn", of.ImagesSettings, IMAGES),

@@ -6,6 +6,7 @@ batch and of the draws made for it, so that their number does not change the tra
 ensemble lie side by side in one batch, each with the order and the draws of its own seed.
 """
 
+import logging
 import math
 import os
 import time
@@ -194,6 +195,11 @@ def start_fabric(settings: TrainingSettings) -> Any:
     """A launched Lightning Fabric for these settings; inside `torchrun` it takes torchrun's numbers of processes."""
     from lightning.fabric import Fabric  # not at import time: it takes seconds and brings in torchvision
 
+    for name in (
+        "lightning.fabric",
+        "lightning.pytorch",
+    ):  # a line on precision for each start is no news to a page
+        logging.getLogger(name).setLevel(logging.WARNING)
     devices, num_nodes = _devices_and_nodes(settings)
     precision = settings.precision
     if precision == "auto":

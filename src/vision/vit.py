@@ -68,9 +68,8 @@ class Block(nn.Module):
     ) -> tuple[Float[Tensor, "batch tokens dim"], Tensor]:
         """The tokens after the block, and its attention; `encodings` are None where the tokens' content decides."""
         normed = self.norm1(tokens)
-        source = (
-            normed if encodings is None else self.norm1(encodings)
-        )  # the one line in which the two differ
+        # The one line in which the two differ:
+        source = normed if encodings is None else self.norm1(encodings)
         mixed, attention = self.attn(source, normed)
         tokens = tokens + mixed
         return tokens + self.mlp(self.norm2(tokens)), attention

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import logging
 import math
 import os
 import subprocess
@@ -22,6 +23,7 @@ from src.vision.training import (
     fit,
     learning_rate_at,
     parameter_groups,
+    start_fabric,
 )
 from src.vision.vit import VisionTransformer
 
@@ -409,3 +411,10 @@ def test_two_processes_give_the_loss_curve_of_one(digits, tmp_path):
     options = {"validation": validation, "augmentation": MIXED, "checkpoint": tmp_path / "run.pt"}
     resumed = fit(new_model(), digits, settings=settings(devices=1), **options)
     assert resumed.train_loss == two[0]
+
+
+def test_fabric_starts_in_silence():
+    from lightning_utilities.core import rank_zero
+
+    start_fabric(settings(precision="bf16-mixed"))
+    assert not rank_zero.log.isEnabledFor(logging.INFO)

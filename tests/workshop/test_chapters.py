@@ -28,7 +28,7 @@ def editable(monkeypatch, tmp_path):
 
 
 THEORY = {"01_dataset", "02_theory", "03_synthetic_training", "04_transfer"}
-IMAGES = {"05_cifar", "06_svhn", "07_imagenet"}
+IMAGES = {"05_cifar", "06_svhn", "07_imagenet", "08_locality"}
 EVERY = THEORY | IMAGES | {"claims", "scale", "speed"}
 
 
