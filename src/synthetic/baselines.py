@@ -61,8 +61,11 @@ def fit_generalized_linear(
     return GeneralizedLinear(weight, bias)
 
 
-def best_linear_rule(distribution: SpatialDistribution) -> GeneralizedLinear:
-    """sum_j <w*, X_j>: told the feature, and fair to every patch, since any patch may be informative."""
+def equal_weights_rule(distribution: SpatialDistribution) -> GeneralizedLinear:
+    """sum_j <w*, X_j>: told the feature, and fair to every patch, since any patch may be informative.
+
+    Not the best linear rule: slightly unequal weights err less, see `weighted_rule_error`.
+    """
     weight = distribution.feature.expand(distribution.partition.num_patches, -1)
     return GeneralizedLinear(weight, weight.new_zeros(()))
 
@@ -127,7 +130,7 @@ def lowest_linear_error(num_patches: int, set_size: int, distractor_prob: float)
 
 
 def distractor_prob_at(linear_error: float, num_patches: int, set_size: int) -> float:
-    """The q at which the best linear rule's exact error is `linear_error`: what keeps the task as hard at every D."""
+    """The q at which the equal-weights rule's exact error is `linear_error`: what keeps the task as hard at every D."""
     largest = linear_rule_error(num_patches, set_size, 1.0)
     if not 0 < linear_error < largest:
         raise ValueError(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from src.shapes import Float
+from src.common.shapes import Float
 from src.synthetic.model import activation, project
 
 KINDS = ("free", "symmetric", "gram")

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from src.shapes import Float
+from src.common.shapes import Float
+from src.structure import Partition
 from src.synthetic.distribution import SpatialDistribution
 from src.synthetic.model import activation
 
@@ -26,14 +27,18 @@ class ProjectedInputs:
         cls, distribution: SpatialDistribution, n: int, *, generator: torch.Generator
     ) -> "ProjectedInputs":
         """`n` >= 1 inputs of the distribution; what its feature is does not matter."""
-        patches = distribution.partition.num_patches
-        alone = SpatialDistribution(
+        along = SpatialDistribution(
             distribution.partition, distribution.feature.new_ones(1), distribution.distractor_prob
         )
-        sample = alone.sample(n, generator=generator)  # d = 1: the coefficient is all there is of a patch
-        noise = torch.empty_like(sample.patches[..., 0]).normal_(generator=generator)
-        assert noise.shape == (n, patches)
-        return cls(sample.patches[..., 0] * sample.label[:, None], noise, distribution.noise_std)
+        sample = along.sample(n, generator=generator)  # d = 1: a patch is its coefficient
+        coefficient = sample.patches[..., 0] * sample.label[:, None]
+        noise = torch.empty_like(coefficient).normal_(generator=generator)
+        return cls(coefficient, noise, distribution.noise_std)
+
+    def labelling_accuracy(self, partition: Partition) -> float:
+        """Share of these inputs, as drawn, to which the labelling function gives the right label."""
+        along = SpatialDistribution(partition, self.coefficient.new_ones(1), 0.0)
+        return (along.labelling_function(self.coefficient[..., None]) > 0).double().mean().item()
 
     def seen_through(self, attention: Float[torch.Tensor, "patches patches"]) -> "ProjectedInputs":
         """The inputs after the model's mixing of patches, D sum_j S_ij …: once for all v, where attention is kept."""

@@ -120,9 +120,7 @@ def test_a_live_run_on_validation_images_has_no_verdict():
 def test_a_record_made_to_choose_settings_counts_for_no_claim():
     metrics = {"accuracy_positional": [0.6], "accuracy_gap": [0.0]}
     made = {"seed": 0, "num_seeds": 1, "eval_split": "test", "learning_rate": 0.001}
-    counted = record(
-        metrics, claim="positional-cifar10", chapter="05_cifar", parameters=made
-    )
+    counted = record(metrics, claim="positional-cifar10", chapter="05_cifar", parameters=made)
     tried = replace(
         counted, parameters=counted.parameters | {"eval_split": "validation", "learning_rate": 0.1}
     )

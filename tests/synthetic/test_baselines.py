@@ -6,8 +6,8 @@ import torch
 from src.structure import Partition, patch_association, set_read
 from src.synthetic.baselines import (
     associated_model,
-    best_linear_rule,
     distractor_prob_at,
+    equal_weights_rule,
     fit_generalized_linear,
     linear_rule_error,
     lowest_linear_error,
@@ -74,7 +74,7 @@ def test_fitted_linear_rules_learn_something_but_err_in_the_hard_regime(samples,
 
 def test_the_rule_along_the_feature_has_the_exact_error(distribution, samples):
     _, test = samples
-    margin = best_linear_rule(distribution)(test.patches).round() * test.label
+    margin = equal_weights_rule(distribution)(test.patches).round() * test.label
     measured = ((margin < 0).double() + (margin == 0).double() / 2).mean().item()
     exact = linear_rule_error(32, 4, 0.4)
     assert abs(measured - exact) < 5 * (exact * (1 - exact) / 3000) ** 0.5

@@ -5,9 +5,9 @@ import json
 import re
 
 import pytest
+from src.workshop.parameters import BOOK, chapters, read_parameters
 
 from src.evidence.claims import CLAIMS
-from src.workshop.parameters import BOOK, chapters, read_parameters
 
 WITH_A_RUN = [chapter for chapter in chapters() if chapter[0].isdigit() or chapter == "scale"]
 NBVAL_TAGS = {"nbval-skip", "nbval-ignore-output", "nbval-check-output", "nbval-raises-exception"}

@@ -95,7 +95,7 @@ def linear_error(record: Record) -> Figure:
         axis.set_xticks(range(len(sizes)), sizes)
         axis.grid(False)
         axis.legend(loc="lower right", labelcolor="white")
-        figure.colorbar(image, ax=axis, label="error of the best linear rule")
+        figure.colorbar(image, ax=axis, label="error of the equal-weights linear rule")
     return figure
 
 
@@ -110,7 +110,7 @@ def linear_errors(record: Record) -> Figure:
     names = {
         "error_least_squares": "least squares",
         "error_logistic": "logistic",
-        "error_best": "best rule along w*",
+        "error_equal_weights": "equal weights along w*",
         "error_labelling": "labelling function",
     }
     with figure_style():
@@ -120,7 +120,10 @@ def linear_errors(record: Record) -> Figure:
             axis.plot(values, np.full(len(values), row), "o", color=PALETTE["content"], alpha=0.7)
         axis.axvline(0.125, color=PALETTE["positional"], linestyle="--", label="1/8")
         axis.axvline(
-            record.metrics["error_best_exact"][0], color=INK, linestyle=":", label="best rule, exact"
+            record.metrics["error_equal_weights_here"][0],
+            color=INK,
+            linestyle=":",
+            label="equal weights, exact",
         )
         axis.set(xlabel="test error", xlim=(0, 0.55))
         axis.set_yticks(range(len(names)), names.values())
