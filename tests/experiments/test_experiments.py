@@ -51,7 +51,7 @@ TINY = {
         "patch_dim": 8,
         "samples_per_patch": [1, 40],
         "budget": [200, 200],
-        "downstream_sizes": [1, 16],
+        "downstream_sizes": [1, 64],
         "downstream_draws": 4,
         "num_validation": 200,
         "num_test": 400,
