@@ -26,6 +26,24 @@ class Verdict:
     def checks(self) -> tuple[Check, ...]:
         return self.claim.checks_at(self.scale)
 
+    @property
+    def measured(self) -> list[tuple[Check, list[float], bool]]:
+        """Each check with what it was asked of and whether it holds; empty where nothing was run."""
+        pairs = zip(self.checks, self.passed, strict=bool(self.passed))
+        return [(check, self.values[check.metric], passed) for check, passed in pairs]
+
+    @property
+    def style(self) -> str:
+        """The word as a class of the style sheet."""
+        return "not-run" if self.word == NOT_RUN else self.word
+
+    def count(self, metric: str) -> str:
+        """How many values a mean is of; or, where a record has one value of all its repetitions, how many those are."""
+        values, (first, *others) = self.values[metric], self.records
+        repetitions = first.parameters.get("num_seeds", 1)
+        one_of_all = len(values) == 1 and not others and repetitions > 1
+        return f"one value of {repetitions} repetitions" if one_of_all else f"n = {len(values)}"
+
 
 def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verdict:
     """The verdict that the claim's records at one scale amount to; by default the scale of the first of them.
