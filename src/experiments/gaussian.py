@@ -38,7 +38,7 @@ class Data:
 
 
 def run(settings: GaussianSettings) -> Measured:
-    """Source: Figure 2, whose step sizes, samples and optimizer are not known. Cost: 20 minutes at `steps` = 2,000.
+    """Source: Figure 2, whose step sizes, samples and optimizer are not known. Cost: ten minutes at ten seeds.
 
     Expected of the figure's course: error near 6.5 % from step 20 to the end, association at chance, and association
     learned by the same descent where the patches have structure. The study asks whether it is the data that decide:
