@@ -237,6 +237,7 @@ CLAIMS = {
                 Check(
                     "accuracy_scratch_10", "<=", 0.90, "what a rule along w* without attention reaches here"
                 ),
+                Check("accuracy_uniform_10", "<=", 0.90, "likewise: a new feature alone is not enough"),
                 Check(
                     "accuracy_other_partition_10",
                     "<=",

@@ -1,7 +1,8 @@
 """Claim `samples-needed`: samples that training needs as D grows, from scratch and with learned attention kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import replace
 from math import inf, nan
 
 import numpy as np
@@ -17,24 +18,13 @@ from src.synthetic.baselines import distractor_prob_at, planted_logits
 from src.synthetic.distribution import SpatialDistribution, random_feature
 from src.synthetic.measures import association
 from src.synthetic.projected import ProjectedInputs
-from src.synthetic.realistic import Run, many_descents
 from src.synthetic.tasks import Task, draw_task
 from src.synthetic.transfer import learn_values
+from src.synthetic.validated import chosen_on_validation, descend
 
 ARMS = ("scratch", "kept", "oracle", "uniform")
 MARGINS = (2, 3, 5)  # points below the labelling function's accuracy at which samples are enough
-FINISHED = 1e-4  # training loss at which nothing is left to learn: a descent ends there, whatever its budget
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Course:
-    """One descent, looked at every few steps: accuracies (t,), and the logits that are best on validation."""
-
-    step: Int[np.ndarray, " t"]
-    validation: Float[np.ndarray, " t"]
-    test: Float[np.ndarray, " t"]
-    logits: Float[torch.Tensor, "patches patches"]
 
 
 def run(settings: SamplesNeededSettings) -> Measured:
@@ -110,59 +100,14 @@ def from_scratch(
     sizes = [each * num_patches for each in settings.samples_per_patch]
     train = task.sample("train", sizes[-1])
     rates = (settings.lr_value_scale / num_patches**2, settings.lr_attention_scale * num_patches**2)
-    accuracy = []
+    looks, accuracy = {"budget": budget, "every": settings.record_every}, []
     for size in sizes:
-        courses = []
-        for max_move in settings.max_moves:
-            begun = task.run(train, size, *rates, **activation_of(settings))
-            begun = replace(begun, max_move=max_move)
-            courses.append(
-                descend(begun, budget, settings.record_every, task.distribution.feature, validation, test)
-            )
+        begun = task.run(train, size, *rates, **activation_of(settings))
+        runs = [replace(begun, model=deepcopy(begun.model), max_move=each) for each in settings.max_moves]
+        feature = task.distribution.feature
+        courses = [descend(each, feature, validation, test, **looks) for each in runs]
         accuracy.append([chosen_on_validation(courses, within)[0] for within in (budget // 2, budget)])
     return np.array(accuracy).T, chosen_on_validation(courses, budget)[1]
-
-
-@torch.no_grad()
-def descend(
-    run: Run,
-    budget: int,
-    every: int,
-    feature: Float[torch.Tensor, " dim"],
-    validation: ProjectedInputs,
-    test: ProjectedInputs,
-) -> Course:
-    """Descend until the budget is spent, nothing is left to learn, or the descent diverges."""
-    looks, best, logits = [], -1.0, run.model.attention_logits.detach().clone()
-    options = {"degree": run.model.degree, "linear_coefficient": run.model.linear_coefficient}
-    for start in range(0, budget, 5 * every):
-        trajectory = many_descents([run], steps=min(5 * every, budget - start), record_every=every)[0]
-        states = list(zip(trajectory.step, trajectory.attention_logits, trajectory.value_vector, strict=True))
-        for step, attention_logits, value in states[1 if start else 0 :]:
-            attention = attention_logits.softmax(-1)
-            seen = (
-                each.seen_through(attention).accuracy(value, feature, **options)
-                for each in (validation, test)
-            )
-            looks.append((start + step, *(each.item() for each in seen)))
-            if looks[-1][1] > best:
-                best, logits = looks[-1][1], attention_logits.clone()
-        if trajectory.divergence or trajectory.loss[-1] < FINISHED:
-            break
-    return Course(*(np.array(each) for each in zip(*looks, strict=True)), logits)
-
-
-def chosen_on_validation(
-    courses: list[Course], within: int
-) -> tuple[float, Float[torch.Tensor, "patches patches"]]:
-    """Test accuracy at the step, within so many, of the course that is best on validation; and that course's logits."""
-    best, accuracy, logits = -1.0, nan, courses[0].logits
-    for course in courses:
-        among = np.where(course.step <= within, course.validation, -1)
-        at = int(among.argmax())
-        if among[at] > best:
-            best, accuracy, logits = among[at], float(course.test[at]), course.logits
-    return accuracy, logits
 
 
 @torch.no_grad()

@@ -162,13 +162,16 @@ class TransferSettings(DistributionSettings, ActivationSettings):
     lr_value: StepOfValue = 0.001
     lr_attention: StepOfAttention = 50.0
     steps: int = Field(120, ge=1, description="iterations, both in pretraining and downstream")
+    step_scales: list[Annotated[float, Gt(0)]] = Field(
+        [1.0, 0.3, 0.1], min_length=1, description="factors of both step sizes: one is chosen on validation"
+    )
     sample_sizes: Sizes = Field(
         [3, 10, 30, 100, 300, 1000, 3000], min_length=1, description="downstream samples"
     )
 
     def memory_bytes(self) -> int:
         downstream = 2 * self.patches_bytes(max(self.sample_sizes) + self.num_test)
-        models = 5 * len(self.sample_sizes) * FLOAT * self.num_patches**2
+        models = 6 * len(self.sample_sizes) * FLOAT * self.num_patches**2
         return self.num_seeds * max(self.patches_bytes(self.num_samples), downstream + models)
 
 

@@ -5,14 +5,11 @@ from math import inf
 
 import numpy as np
 import pytest
-import torch
 
 from src.evidence.figures.scale import samples_needed as figure_of
 from src.evidence.records import Record
 from src.experiments.samples_needed import (
     MARGINS,
-    Course,
-    chosen_on_validation,
     crossing,
     interval,
     needed_and_slopes,
@@ -123,14 +120,6 @@ def test_the_worst_of_the_margins_is_judged():
         "budget_shift_scratch": [5],
         "budget_shift_kept": [5],
     }
-
-
-def test_the_step_is_chosen_on_validation_among_those_within_the_budget():
-    logits = torch.zeros(2, 2)
-    course = Course(np.array([0, 10, 20]), np.array([0.5, 0.7, 0.9]), np.array([0.1, 0.2, 0.3]), logits)
-    other = Course(np.array([0, 10, 20]), np.array([0.5, 0.8, 0.6]), np.array([0.4, 0.5, 0.6]), logits + 1)
-    assert chosen_on_validation([course, other], 10)[0] == 0.5
-    assert chosen_on_validation([course, other], 20)[0] == 0.3
 
 
 def test_an_error_that_no_distractors_give_is_refused():

@@ -132,6 +132,33 @@ def linear_errors(record: Record) -> Figure:
     return figure
 
 
+def where_the_bound_holds(record: Record) -> Figure:
+    """Exact error of the equal-weights rule: along q = log(D) / D, and over D, C and q against q (D - C) / C²."""
+    arrays, bound = record.arrays, 0.125
+    with figure_style():
+        figure, (along, over) = panels(1, 2, figsize=(8, 3.3), sharey=True)
+        for size, marker, colour in ((2, "o", "content"), (4, "s", "positional")):
+            error = arrays[f"scaled_error_{size}"]
+            along.plot(
+                arrays["scaled_num_patches"], error, f"{marker}-", color=PALETTE[colour], label=f"C = {size}"
+            )
+        figure4 = record.metrics["error_equal_weights_figure4"][0]
+        along.plot(10, figure4, "*", color=INK, markersize=12, label="the paper's Figure 4")
+        along.set(
+            xscale="log", xlabel="patches D, with q = log(D) / D", ylabel="error of the equal-weights rule"
+        )
+        ratio = arrays["map_distractor_prob"] * (arrays["map_num_patches"] - arrays["map_set_size"])
+        ratio = ratio / arrays["map_set_size"] ** 2
+        for size, marker in ((2, "o"), (4, "s"), (8, "^")):
+            chosen = arrays["map_set_size"] == size
+            over.plot(ratio[chosen], arrays["map_error"][chosen], marker, markersize=3.5, label=f"C = {size}")
+        over.set(xscale="log", xlim=(1e-2, 1e2), xlabel="q (D − C) / C²")
+        for axis in (along, over):
+            axis.axhline(bound, color=INK, linestyle="--", linewidth=1, label="1/8")
+            axis.legend(fontsize=8)
+    return figure
+
+
 def attention_pair(record: Record) -> Figure:
     """The associated model's attention and the shortcut's, patches ordered by set."""
     with figure_style():
@@ -275,12 +302,16 @@ def set_mass(record: Record) -> Figure:
 
 
 def transfer_curves(record: Record) -> Figure:
-    """Test accuracy on the new feature against downstream sample size, for each kind of attention."""
+    """Test accuracy on the new feature against downstream sample size, for each kind of attention.
+
+    Steps are chosen on validation; the thin line is training from scratch for a number of steps fixed beforehand.
+    """
     labels = {
         "kept": ("kept attention", "kept", "o-"),
         "oracle": ("oracle attention", "oracle", "^:"),
         "shortcut": ("shortcut attention", "shortcut", "v:"),
         "scratch": ("from scratch", "scratch", "s-"),
+        "uniform": ("uniform attention", "reference", "x--"),
         "other_partition": ("kept attention, other partition", "other partition", "d--"),
     }
     sizes = record.arrays["sample_sizes"]
@@ -290,6 +321,8 @@ def transfer_curves(record: Record) -> Figure:
             runs = record.arrays[f"accuracy_{name}"]
             axis.plot(sizes, runs.mean(0), line, color=PALETTE[colour], label=label, markersize=5)
             axis.fill_between(sizes, runs.min(0), runs.max(0), color=PALETTE[colour], alpha=0.2, linewidth=0)
+        fixed = record.arrays["fixed_scratch"].mean(0)
+        axis.plot(sizes, fixed, ":", color=PALETTE["scratch"], linewidth=1, label="from scratch, steps fixed")
         axis.set(xscale="log", xlabel="downstream samples N", ylabel="test accuracy")
         axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axis.minorticks_off()
