@@ -126,7 +126,7 @@ def with_attention(
     mixed, label, feature, start = _downstream(settings, task, attention)
     validation, test = validation.seen_through(attention), test.seen_through(attention)
     options, budget = activation_of(settings), settings.downstream_budget
-    every = max(1, budget // 20)
+    every = max(1, budget // 10)
     accuracy = []
     for size in settings.downstream_sizes:
         looks = []
