@@ -25,6 +25,7 @@ from src.synthetic.validated import chosen_on_validation, descend
 ARMS = ("scratch", "kept", "oracle", "uniform")
 MARGINS = (2, 3, 5)  # points below the labelling function's accuracy at which samples are enough
 RESAMPLES = 2000
+ENDS = {"low": min, "high": max}
 
 
 def run(settings: SamplesNeededSettings) -> Measured:
@@ -61,7 +62,7 @@ def run(settings: SamplesNeededSettings) -> Measured:
         metrics |= {f"{name}_{margin}": [value] for name, value in slopes.items()}
         needed |= {f"{name}_{margin}": value for name, value in counts.items()}
     kept = zip(sizes, arrays["association_kept"].tolist(), strict=True)
-    metrics |= {f"association_kept_{D}": each for D, each in kept} | worst(metrics)
+    metrics |= {f"association_kept_{D}": each for D, each in kept} | over_margins(metrics)
     return Measured(metrics, arrays | needed)
 
 
@@ -226,13 +227,11 @@ def needed_and_slopes(
     return metrics, found
 
 
-def worst(metrics: Mapping[str, list[float]]) -> dict[str, list[float]]:
-    """Over the margins, the end of each interval that is hardest to pass, and the largest move by a doubled budget."""
-    ends = {"slope_kept_high": max, "slope_scratch_low": min, "slope_gap_low": min}
-    found = {name: [end(metrics[f"{name}_{margin}"][0] for margin in MARGINS)] for name, end in ends.items()}
-    for arm in ("scratch", "kept"):
-        found[f"budget_shift_{arm}"] = [max(metrics[f"budget_shift_{arm}_{margin}"][0] for margin in MARGINS)]
-    return found
+def over_margins(metrics: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """slope_…_low and slope_…_high that hold the intervals of all margins; and the largest move by a doubled budget."""
+    ends = {f"slope_{name}_{end}": pick for name in ("scratch", "kept", "gap") for end, pick in ENDS.items()}
+    ends |= {f"budget_shift_{arm}": max for arm in ("scratch", "kept")}
+    return {name: [pick(metrics[f"{name}_{margin}"][0] for margin in MARGINS)] for name, pick in ends.items()}
 
 
 def crossing(

@@ -13,9 +13,9 @@ from src.experiments.samples_needed import (
     crossing,
     interval,
     needed_and_slopes,
+    over_margins,
     run,
     slope,
-    worst,
 )
 from src.experiments.settings import SamplesNeededSettings
 
@@ -104,22 +104,11 @@ def test_what_half_the_budget_asks_for_more_is_told_and_a_linear_rule_never_come
     assert np.isinf(found["needed_uniform"]).all() and "slope_uniform" not in metrics
 
 
-def test_the_worst_of_the_margins_is_judged():
-    names = (
-        "slope_kept_high",
-        "slope_scratch_low",
-        "slope_gap_low",
-        "budget_shift_scratch",
-        "budget_shift_kept",
-    )
+def test_one_interval_holds_those_of_all_margins():
+    names = [f"slope_{name}_{end}" for name in ("scratch", "kept", "gap") for end in ("low", "high")]
+    names += ["budget_shift_scratch", "budget_shift_kept"]
     metrics = {f"{name}_{margin}": [float(margin)] for name in names for margin in MARGINS}
-    assert worst(metrics) == {
-        "slope_kept_high": [5],
-        "slope_scratch_low": [2],
-        "slope_gap_low": [2],
-        "budget_shift_scratch": [5],
-        "budget_shift_kept": [5],
-    }
+    assert over_margins(metrics) == {name: [2.0 if name.endswith("_low") else 5.0] for name in names}
 
 
 def test_an_error_that_no_distractors_give_is_refused():

@@ -1,16 +1,13 @@
 """Figure 2 of the paper in its own form, ours beside the paper's values; and what association hangs on."""
 
-from pathlib import Path
-
 import numpy as np
-import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.evidence.figures import INK, PALETTE, figure_style, panels
+from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 
-PAPER = Path(__file__).parent.parent / "paper" / "figure2.yaml"
 FORMS = {"free": "free A", "symmetric": "symmetric A", "gram": "P^T P, rank {}"}
 SHADES = ("content", "positional", "convnet", "shortcut", "reference")
 
@@ -21,7 +18,7 @@ def figure_2(record: Record) -> Figure:
     Lines are means over the repetitions, bands from the lowest to the highest. Crosses are the paper's values, their
     bars what could be read off; the dashed line is chance.
     """
-    arrays, paper = record.arrays, yaml.safe_load(PAPER.read_text())
+    arrays, paper = record.arrays, paper_figure("2")
     step, chance = arrays["figure_step"], _chance(record)
     with figure_style():
         figure, (error, association, matrix) = panels(1, 3, figsize=(10, 3.1))
@@ -29,11 +26,11 @@ def figure_2(record: Record) -> Figure:
             label = {"gaussian": "Gaussian patches", "structured": "structured patches"}[name]
             _band(error, step, arrays[f"figure_error_{name}"], PALETTE[colour], label)
             _band(association, step, arrays[f"figure_association_{name}"], PALETTE[colour], label)
-        marks = np.array(paper["test_error"])
-        error.errorbar(
-            *marks.T[:2], yerr=marks.T[2], fmt="x", color=INK, capsize=3, label="the paper's Figure 2"
-        )
-        association.plot(step[-1], paper["association"], "x", color=INK, label="the paper's matrix")
+        printed, precision = paper["test_error"], paper["precision"] / 100
+        percent = np.array(printed["percent"]) / 100
+        marks = {"fmt": "x", "color": INK, "capsize": 3, "label": "the paper's Figure 2"}
+        error.errorbar(printed["step"], percent, yerr=precision, **marks)
+        association.plot(step[-1], paper["matrix"]["association"], "x", color=INK, label="the paper's matrix")
         association.axhline(chance, color=INK, linestyle="--", linewidth=1, label="chance")
         for axis, label in ((error, "test error"), (association, "patch association")):
             axis.set(

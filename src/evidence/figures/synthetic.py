@@ -120,7 +120,7 @@ def linear_errors(record: Record) -> Figure:
             axis.plot(values, np.full(len(values), row), "o", color=PALETTE["content"], alpha=0.7)
         axis.axvline(0.125, color=PALETTE["positional"], linestyle="--", label="1/8")
         axis.axvline(
-            record.metrics["error_equal_weights_here"][0],
+            record.metrics["error_exact_here"][0],
             color=INK,
             linestyle=":",
             label="equal weights, exact",
@@ -142,7 +142,7 @@ def where_the_bound_holds(record: Record) -> Figure:
             along.plot(
                 arrays["scaled_num_patches"], error, f"{marker}-", color=PALETTE[colour], label=f"C = {size}"
             )
-        figure4 = record.metrics["error_equal_weights_figure4"][0]
+        figure4 = record.metrics["error_exact_authors"][0]
         along.plot(10, figure4, "*", color=INK, markersize=12, label="the paper's Figure 4")
         along.set(
             xscale="log", xlabel="patches D, with q = log(D) / D", ylabel="error of the equal-weights rule"
