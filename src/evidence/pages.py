@@ -4,24 +4,16 @@ The HTML is in `templates`.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from html import escape
 from statistics import median
 
-from jinja2 import Environment, FileSystemLoader
-
 from src.evidence.claims import CLAIMS, SCALES
+from src.evidence.html import FILTERS, Html, render
 from src.evidence.records import Record, quote
 from src.evidence.verdicts import judge
 from src.experiments.table import CHAPTERS
 
 Benchmarks = Mapping[str, Mapping[str, Mapping]]  # as `load_benchmarks` gives them
-
-
-class Html(str):
-    """A fragment that a notebook shows as HTML."""
-
-    def _repr_html_(self) -> str:
-        return str(self)
 
 
 def seconds_text(seconds: float) -> str:
@@ -30,18 +22,8 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds / size:.3g} {unit}"
 
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 MARKS = {True: "✓", False: "✗"}
-TEMPLATES.filters |= {"quote": quote, "mark": MARKS.get, "seconds": seconds_text, "median": median}
-
-
-def render(template: str, **context: object) -> Html:
-    return Html(TEMPLATES.get_template(template).render(**context))
+FILTERS |= {"quote": quote, "mark": MARKS.get, "seconds": seconds_text, "median": median}
 
 
 def verdict_box(record: Record, claim: str | None = None) -> Html:
@@ -56,10 +38,13 @@ def verdict_box(record: Record, claim: str | None = None) -> Html:
 def footer(*records: Record) -> Html:
     """Commit, parameters, device, versions and wall time of the records on a page."""
     first = records[0]
-    parameters = {name: value for record in records for name, value in record.parameters.items()}
+    parameters: dict[str, dict[str, list[str]]] = {}  # name -> value -> the claims that were run with it
+    for record in records:
+        for name, value in record.parameters.items():
+            parameters.setdefault(name, {}).setdefault(str(value), []).append(record.claim)
     rows = {
         "commit": f"{first.commit} (source digest {', '.join(sorted({r.source_digest for r in records}))})",
-        "parameters": ", ".join(f"{name} = {value}" for name, value in parameters.items()),
+        "parameters": ", ".join(f"{name} = {_values(values)}" for name, values in parameters.items()),
         "device": first.device,
         "versions": ", ".join(f"{name} {number}" for name, number in first.versions.items()),
         "run": f"{first.started}, {sum(r.wall_seconds for r in records):.1f} s of computation",
@@ -67,19 +52,24 @@ def footer(*records: Record) -> Html:
     return render("footer.html", rows=rows)
 
 
+def _values(claims_by_value: Mapping[str, list[str]]) -> str:
+    """The value, where all records of a page agree; else each value with the claims that had it."""
+    if len(claims_by_value) == 1:
+        return next(iter(claims_by_value))
+    return ", ".join(f"{value} ({', '.join(claims)})" for value, claims in claims_by_value.items())
+
+
 def origin(record: Record) -> Html:
     """Which record the figures that follow are drawn from: claim, scale, setting, repetitions, device, date."""
     names = ("num_patches", "train_limit", "image_size", "patch_size", "embed_dim", "depth", "epochs")
     setting = ", ".join(f"{name} {record.parameters[name]}" for name in names if name in record.parameters)
     made = f"{record.claim}, {record.scale} scale, n = {record.parameters['num_seeds']}: {record.origin}"
-    template = '<p class="origin"><strong>Record</strong> {{ made }} ({{ setting }})</p>'
-    return Html(TEMPLATES.from_string(template).render(made=made, setting=setting))
+    return Html(f'<p class="origin"><strong>Record</strong> {escape(made)} ({escape(setting)})</p>')
 
 
 def missing(text: str) -> Html:
     """A box in the place of something that was not run."""
-    template = '<div class="verdict verdict-not-run"><p>{{ text }}</p></div>'
-    return Html(TEMPLATES.from_string(template).render(text=text))
+    return Html(f'<div class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
 
 
 def claims_overview(records: Sequence[Record]) -> Html:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from src.evidence.claims import SCALES, Check, Claim, find
+from src.evidence.claims import SCALES, Check, Claim, counts, find
 from src.evidence.records import Record, pooled
 from src.experiments.settings import REPETITION
 
@@ -88,6 +88,17 @@ def by_factor(key: str, records: Iterable[Record], factor: str, **held: object) 
         if setting | free == base:
             groups.setdefault(setting[factor], []).append(record)
     return {value: pooled(groups[value]) for value in sorted(groups)}
+
+
+def by_epochs(key: str, records: Iterable[Record], scale: str = "short") -> dict[int, Record]:
+    """The claim's pooled record for each number of epochs, ascending; where several settings had as many, the one
+    with most repetitions. Variants of the model are left out."""
+    groups: dict[int, list[Record]] = {}
+    for record in records:
+        plain = counts(record) and not record.parameters.get("add_encoding")
+        if record.claim == key and record.scale == scale and plain:
+            groups.setdefault(record.parameters["epochs"], []).append(record)
+    return {epochs: pooled(_largest_group(groups[epochs])) for epochs in sorted(groups)}
 
 
 def _largest_group(records: list[Record]) -> list[Record]:
