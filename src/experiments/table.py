@@ -52,6 +52,7 @@ CHAPTERS = {
         shows=RECORDS,
     ),
     "08_locality": Chapter(of.ImagesSettings, measures=("pe-locality",), shows=RECORDS),
+    "figures": Chapter(of.GaussianSettings, measures=("gaussian",), shows=RECORDS),
     "claims": Chapter(shows=RECORDS),
     "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
@@ -65,6 +66,7 @@ EXPERIMENTS = {
     "shortcut-exists": Experiment(
         "02_theory", of.ShortcutExistsSettings, "src.experiments.shortcut_exists:run"
     ),
+    "gaussian": Experiment("figures", of.GaussianSettings, "src.experiments.gaussian:run"),
     "idealized": Experiment("02_theory", of.IdealizedSettings, "src.experiments.idealized:run"),
     "realistic": Experiment("03_synthetic_training", of.RealisticSettings, "src.experiments.realistic:run"),
     "transfer": Experiment("04_transfer", of.TransferSettings, "src.experiments.transfer:run"),
