@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 from vision_steps import IN_WORDS, SHAPE, SMALL
 
-from src.pages import seconds_text
-from src.seeding import child_generator
+from src.common.seeding import child_generator
+from src.evidence.pages import seconds_text
 from src.vision.augment import Augmentation, apply_policy, augment
 from src.vision.images import ImageSet
 from src.vision.settings import TrainingSettings

@@ -16,10 +16,10 @@ from statistics import median
 
 import torch
 
-from src.pages import seconds_text
-from src.recipes import device_name
-from src.records import RESULTS, versions
-from src.sources import commit
+from src.common.device import device_name
+from src.common.sources import commit, versions
+from src.evidence.pages import seconds_text
+from src.evidence.records import RESULTS
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the memory profiler reports its start and stop at level 5
 

@@ -5,8 +5,8 @@ import sys
 
 from harness import Promise, arguments, compare, finish
 
-from src.parameters import chapters
-from src.sources import ROOT
+from src.common.sources import ROOT
+from src.experiments.table import CHAPTERS
 
 NOTHING, LIST = "python -c pass", "python -m src list"
 PROMISE = Promise(
@@ -26,7 +26,7 @@ def run(*arguments: str) -> str:
 def main() -> None:
     chosen = arguments(__doc__)
     printed = run("-m", "src", "list")
-    missing = [chapter for chapter in chapters() if chapter not in printed]
+    missing = [chapter for chapter in CHAPTERS if chapter not in printed]
     if missing:
         raise SystemExit(f"the list lacks {', '.join(missing)}")
     calls = {NOTHING: lambda: run("-c", "pass"), LIST: lambda: run("-m", "src", "list")}

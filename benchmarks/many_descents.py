@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from harness import Promise, arguments, compare, curve, finish
 
-from src.seeding import child_generator
+from src.common.seeding import child_generator
 from src.structure import Partition
 from src.synthetic.distribution import SpatialDistribution, random_feature
 from src.synthetic.model import PositionalAttentionModel

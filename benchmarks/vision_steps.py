@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.graphs import WARM_UP, CudaGraphs, Recorded
+from src.common.graphs import WARM_UP, CudaGraphs, Recorded
 
 BATCH = 64
 PAPER = {"embed_dim": 384, "depth": 7, "num_heads": 12, "mlp_dim": 384}

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from src.shapes import Float, Int
+from src.common.choices import nearest_divisor
+from src.common.shapes import Float, Int
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +129,3 @@ def check_set_size(num_patches: int, set_size: int) -> None:
         raise ValueError(
             f"set_size = {set_size} does not divide num_patches = {num_patches}; the nearest that does: {nearest}"
         )
-
-
-def nearest_divisor(number: int, wanted: int) -> int:
-    """The divisor of `number` closest to `wanted`."""
-    divisors = (d for d in range(1, number + 1) if number % d == 0)
-    return min(divisors, key=lambda d: abs(d - wanted))

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from src.shapes import Float
+from src.common.shapes import Float
 from src.structure import Partition
 from src.synthetic.distribution import SpatialDistribution
 from src.synthetic.model import PositionalAttentionModel

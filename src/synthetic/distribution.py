@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from src.shapes import Float, Int
+from src.common.shapes import Float, Int
 from src.structure import Partition
 
 

@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from src.shapes import Float
+from src.common.shapes import Float
 from src.synthetic.model import PositionalAttentionModel
 
 PROGRAMS_PER_PROCESSOR = 4  # enough loads under way at once to keep the memory busy

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from src.shapes import Float
+from src.common.shapes import Float
 from src.synthetic.model import PositionalAttentionModel, activation_and_slope, project, project_back
 
 # Patches are read twice, forward and back. A block of this size is still in the cache at the second reading.

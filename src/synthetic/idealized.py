@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from src.shapes import Float
+from src.common.shapes import Float
 from src.structure import Partition, check_set_size
 from src.synthetic.distribution import SpatialSample
+from src.synthetic.divergence import DivergenceError, check_descent, divergence_message
 from src.synthetic.model import activation, activation_slope, check_activation
-from src.synthetic.realistic import DivergenceError, check_descent, divergence_message
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from src.shapes import Bool, Float
+from src.common.shapes import Bool, Float
 
 
 class PositionalAttentionModel(nn.Module):

@@ -1,6 +1,6 @@
 """The realistic process: plain gradient descent on the empirical logistic risk, every entry free."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from src.graphs import CudaGraphs, Recorded
-from src.shapes import Float
+from src.common.graphs import CudaGraphs, Recorded
+from src.common.shapes import Float
+from src.synthetic.distribution import SpatialSample
+from src.synthetic.divergence import DivergenceError, check_descent, divergence_message
 from src.synthetic.gradient import fast_bytes, loss_and_gradient
 from src.synthetic.model import PositionalAttentionModel
 
@@ -31,14 +33,6 @@ class Trajectory:
     attention_logits: Float[Tensor, "t patches patches"]
     value_vector: Float[Tensor, "t dim"]
     divergence: str = ""
-
-
-class DivergenceError(ArithmeticError):
-    """The loss left the finite numbers. `trajectory` holds what was recorded up to there."""
-
-    def __init__(self, message: str, trajectory: object) -> None:
-        super().__init__(message)
-        self.trajectory = trajectory
 
 
 @dataclass(frozen=True)
@@ -115,6 +109,29 @@ def many_descents(
     for chunk in _chunks(order, runs):
         trajectories |= zip(chunk, _descend([runs[i] for i in chunk], steps, record_every, path), strict=True)
     return [trajectories[i] for i in range(len(runs))]
+
+
+@torch.no_grad()
+def fresh_descent(
+    models: Sequence[PositionalAttentionModel],
+    samples: Iterable[Sequence[SpatialSample]],
+    *,
+    steps: int,
+    lr_value: float,
+    lr_attention: float,
+) -> PositionalAttentionModel:
+    """Descend as `many_descents`, but each iteration on the next of `samples`, one a model: nothing is fitted.
+
+    Returns the trained models as one stack; the given ones stay as they are.
+    """
+    stack = PositionalAttentionModel.stack(models).requires_grad_(False)
+    for _, drawn in zip(range(steps), samples, strict=False):
+        patches = torch.stack([each.patches for each in drawn])
+        label = torch.stack([each.label for each in drawn])
+        _, _, grad_value, grad_attention = loss_and_gradient(stack, patches, label)
+        stack.value_vector -= lr_value * grad_value
+        stack.attention_logits -= lr_attention * grad_attention
+    return stack
 
 
 def _chunks(order: list[int], runs: Sequence[Run]) -> Iterator[list[int]]:
@@ -202,33 +219,12 @@ def _stack_samples(runs: list[Run]) -> tuple[Tensor, Tensor, Tensor]:
     return patches, label, inside.to(label.dtype) / sizes
 
 
-def check_descent(
-    steps: int, lr_value: float, lr_attention: float, record_every: int = 1, max_move: float = inf
-) -> None:
-    """Raise ValueError for step counts below 1, negative step sizes, and a cap on moves that is not positive."""
-    for name, count in (("steps", steps), ("record_every", record_every)):
-        if count < 1:
-            raise ValueError(f"{name} = {count}: an integer >= 1 is needed; the nearest: 1")
-    for name, rate in (("lr_value", lr_value), ("lr_attention", lr_attention)):
-        if not rate >= 0:
-            raise ValueError(f"{name} = {rate}: a step size >= 0 is needed; the nearest: 0.0")
-    if not max_move > 0:
-        raise ValueError(f"max_move = {max_move}: a number above 0 is needed; inf for no cap")
-
-
 def check_finite(trajectories: list[Trajectory]) -> list[Trajectory]:
     """The trajectories, if none diverged; DivergenceError for the first that did."""
     for trajectory in trajectories:
         if trajectory.divergence:
             raise DivergenceError(trajectory.divergence, trajectory)
     return trajectories
-
-
-def divergence_message(loss: float, step: int, lr_value: float, lr_attention: float) -> str:
-    return (
-        f"the loss became {loss} at step {step} with lr_value = {lr_value:g} and lr_attention = {lr_attention:g}; "
-        "smaller steps are needed, a third of each is a good try"
-    )
 
 
 def _collect(runs: list[Run], recorded: list[tuple], finite_steps: list[int]) -> list[Trajectory]:

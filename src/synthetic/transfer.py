@@ -7,8 +7,8 @@ from math import inf
 import torch
 from torch import Tensor
 
-from src.seeding import child_generator
-from src.shapes import Float, Int
+from src.common.seeding import child_generator
+from src.common.shapes import Float, Int
 from src.synthetic.distribution import SpatialDistribution
 from src.synthetic.gradient import samples_per_block
 from src.synthetic.model import PositionalAttentionModel

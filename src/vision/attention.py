@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
-from src.shapes import Float
+from src.common.shapes import Float
 
 EVERY = slice(None)
 

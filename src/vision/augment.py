@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from src.choices import one_of
-from src.shapes import Bool, Float, Int64, Shaped, UInt8
+from src.common.choices import one_of
+from src.common.shapes import Bool, Float, Int64, Shaped, UInt8
 
 POLICIES = ("autoaugment-cifar10", "autoaugment-svhn", "autoaugment-imagenet", "randaugment")
 POLICY_DRAWS = 256  # of a policy in an epoch, shared out at random among its images

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from src.shapes import Float
+from src.common.shapes import Float
 
 
 class SmallConvNet(nn.Sequential):

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from src.choices import one_of
-from src.seeding import child_generator
-from src.shapes import Int64, UInt8
+from src.common.choices import one_of
+from src.common.seeding import child_generator
+from src.common.shapes import Int64, UInt8
 
 NAMES = ("digits", "cifar10", "cifar100", "svhn", "imagefolder")
 SPLITS = ("train", "validation", "test")

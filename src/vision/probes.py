@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from src.shapes import Float, Int
+from src.common.shapes import Float, Int
 from src.vision.vit import check_permutation
 
 

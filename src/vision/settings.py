@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from src.choices import one_of
+from src.common.choices import one_of
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 COMPILE = ("auto",)  # or True or False

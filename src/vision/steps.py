@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from src.graphs import CudaGraphs, Recorded
-from src.shapes import Float, Int64, UInt8
+from src.common.graphs import CudaGraphs, Recorded
+from src.common.shapes import Float, Int64, UInt8
 from src.vision.augment import augment
 from src.vision.images import ImageSet, StreamedImages
 from src.vision.settings import TrainingSettings

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.seeding import child_generator
-from src.shapes import Float, Int64
+from src.common.seeding import child_generator
+from src.common.shapes import Float, Int64
 from src.vision.augment import Augmentation, Draws, apply_policy, normalize
 from src.vision.images import ImageSet, StreamedImages
 from src.vision.settings import FREE_ON_RESUME, TrainingSettings

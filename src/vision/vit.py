@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from src.choices import one_of
-from src.shapes import Float, Int, Shaped
+from src.common.choices import one_of
+from src.common.shapes import Float, Int, Shaped
 from src.vision.attention import EVERY, Attention, positional_attention
 
 ATTENTIONS = ("content", "positional")

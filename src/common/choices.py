@@ -1,0 +1,46 @@
+"""Refusals: one line that names the argument, the value, what is needed and the nearest valid choice."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from textwrap import shorten
+
+SEARCHED = 50_000  # how far from a value its nearest divisor is looked for
+
+
+def refusal(name: str, value: object, needed: str, nearest: object = None) -> str:
+    """`name = value: needed is needed; the nearest: …`, at most 200 signs whatever the value is."""
+    end = "" if nearest is None else f"; the nearest: {shown(nearest, 24, quoted=False)}"
+    return f"{name} = {shown(value)}: {shorten(needed, 85, placeholder=' …')} is needed{end}"
+
+
+def shown(value: object, most: int = 40, *, quoted: bool = True) -> str:
+    """The value as Python writes it, cut after `most` signs; a text without its quotes where they are not wanted."""
+    try:
+        text = repr(value) if quoted or not isinstance(value, str) else value
+    except ValueError:  # Python writes out no number of more than 4,300 digits
+        text = "a number of thousands of digits"
+    return " ".join(text.split()) if len(text) <= most else f"{text[:most]}…"
+
+
+def one_of(what: str, given: str, allowed: Iterable[str], otherwise: str = "") -> str:
+    """`given`, if it is allowed. ValueError names it, what is needed (`otherwise` adds to that) and the nearest."""
+    allowed = list(allowed)
+    if given in allowed:
+        return given
+    listed = shorten(", ".join(allowed) or "nothing", 85 - len(otherwise), placeholder=" …")
+    raise ValueError(refusal(what, given, f"{listed}{otherwise}", closest(given, allowed)))
+
+
+def closest(given: object, allowed: Iterable[str]) -> str | None:
+    """The allowed word most like the given one; None where none is allowed."""
+    return next(iter(get_close_matches(shown(given, 100, quoted=False), allowed, n=1, cutoff=0)), None)
+
+
+def nearest_divisor(number: int, wanted: int) -> int:
+    """The divisor of `number` closest to `wanted`; 1 or `number` where there is none nearby."""
+    wanted = min(max(wanted, 1), number)
+    for distance in range(min(SEARCHED, number)):
+        for candidate in (wanted - distance, wanted + distance):
+            if 1 <= candidate <= number and number % candidate == 0:
+                return candidate
+    return min((1, number), key=lambda divisor: abs(divisor - wanted))

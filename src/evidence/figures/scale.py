@@ -1,0 +1,109 @@
+"""Pictures of how results change with scale, one factor at a time."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from src.evidence.figures import PALETTE, figure_style, panels
+from src.evidence.records import Record
+
+MODELS = ("content", "positional")
+ARMS = {"scratch": ("from scratch", "o"), "kept": ("attention kept", "s")}
+MARKERS = "osD^vPX"  # a curve of each D: the colour alone would not do
+ROWS = {"accuracy": "test accuracy [share]", "locality": "locality correlation [1]"}
+
+
+def factor_panels(by_factor: Mapping[str, Mapping[int | float, Record]], names: Mapping[str, str]) -> Figure:
+    """Test accuracy and locality of both models against each factor, all others held at the base setting.
+
+    by_factor : factor -> its value -> the pooled record there. names : factor -> label of its axis, with the unit.
+    A point is a mean over repetitions; a bar, where there are several, their standard deviation.
+    """
+    with figure_style():
+        size = (2.4 * len(by_factor) + 0.4, 4.8)
+        figure, axes = panels(
+            len(ROWS), len(by_factor), figsize=size, squeeze=False, sharey="row", sharex="col"
+        )
+        for column, (factor, records) in enumerate(by_factor.items()):
+            for row, (metric, label) in enumerate(ROWS.items()):
+                ax = axes[row, column]
+                for model in MODELS:
+                    _points(ax, records, f"{metric}_{model}", model)
+                ax.set(
+                    xscale="log",
+                    xlabel=names[factor] if row == len(ROWS) - 1 else "",
+                    ylabel="" if column else label,
+                )
+                ax.set_xticks(
+                    list(records),
+                    [f"{value / 1000:g}k" if value >= 1000 else str(value) for value in records],
+                )
+                ax.set_xlim(min(records) / 1.3, max(records) * 1.3)
+                ax.minorticks_off()
+        axes[0, 0].legend()
+    return figure
+
+
+def _points(ax: Axes, records: Mapping[int | float, Record], metric: str, model: str) -> None:
+    values = [record.values(metric) for record in records.values()]
+    spread = [np.std(each, ddof=1) if len(each) > 1 else 0.0 for each in values]
+    mean = [np.mean(each) for each in values]
+    ax.errorbar(
+        list(records), mean, yerr=spread, fmt="o-", markersize=4, capsize=3, color=PALETTE[model], label=model
+    )
+
+
+def samples_needed(record: Record) -> Figure:
+    """Test accuracy against samples at each D, from scratch and with attention kept; and samples needed against D.
+
+    Curves are means over the repetitions, bands from the lowest to the highest, dotted lines the thresholds. On the
+    right bars are 95 % bootstrap intervals, dashed lines least squares; a hollow point is a bound, not a crossing:
+    the first size where that is enough already, the last where none is.
+    """
+    with figure_style():
+        figure, axes = panels(1, 3, figsize=(10.5, 3.6))
+        for ax, (arm, (label, _)) in zip(axes, ARMS.items(), strict=False):
+            _accuracy_by_size(ax, record, arm)
+            ax.set(title=label, xlabel="training samples N", ylabel="test accuracy [share]")
+            ax.set_xscale("log", base=2)
+            ax.xaxis.set_major_formatter("{x:,.0f}")
+        axes[0].legend(fontsize=8)
+        for arm, (label, marker) in ARMS.items():
+            _needed(axes[2], record, arm, label, marker)
+        num_patches = record.arrays["num_patches"]
+        axes[2].set(
+            title="needed", xscale="log", yscale="log", xlabel="patches D", ylabel="training samples needed"
+        )
+        axes[2].set_xticks(num_patches, [f"{size:,}" for size in num_patches])
+        axes[2].set_xticks([], minor=True)
+        axes[2].legend(fontsize=8)
+    return figure
+
+
+def _accuracy_by_size(ax: Axes, record: Record, arm: str) -> None:
+    arrays = record.arrays
+    shades = colormaps["viridis"](np.linspace(0.35, 0.8, len(arrays["num_patches"])))
+    for row, num_patches in enumerate(arrays["num_patches"]):
+        sizes, runs = arrays[f"sizes_{arm}"][row], arrays[f"accuracy_{arm}"][row]
+        marker, look = MARKERS[row % len(MARKERS)], {"color": shades[row]}
+        ax.plot(sizes, runs.mean(1), f"{marker}-", markersize=4, label=f"D = {num_patches}", **look)
+        ax.fill_between(sizes, runs.min(1), runs.max(1), alpha=0.2, linewidth=0, **look)
+        ax.axhline(arrays["threshold"][row], linestyle=":", linewidth=1, **look)
+
+
+def _needed(ax: Axes, record: Record, arm: str, label: str, marker: str) -> None:
+    x, sizes = record.arrays["num_patches"], record.arrays[f"sizes_{arm}"]
+    ends = (sizes[:, 0], sizes[:, -1])  # nothing is known beyond
+    found, low, high = (np.clip(record.arrays[f"needed_{arm}{end}"], *ends) for end in ("", "_low", "_high"))
+    slope, *interval = (record.mean(f"slope_{arm}{end}") for end in ("", "_low", "_high"))
+    text = f"{label}: slope {slope:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+    ax.vlines(x, low, high, color=PALETTE[arm])
+    bound = np.isclose(found, ends[0]) | np.isinf(record.arrays[f"needed_{arm}"])
+    ax.plot(x[~bound], found[~bound], marker, color=PALETTE[arm], label=text)
+    ax.plot(x[bound], found[bound], marker, color=PALETTE[arm], markerfacecolor="none")
+    if np.isfinite(slope):
+        fitted = np.exp(slope * (np.log(x) - np.log(x).mean()) + np.log(found).mean())
+        ax.plot(x, fitted, "--", color=PALETTE[arm], linewidth=1)

@@ -1,0 +1,109 @@
+"""From a chapter's name, a preset and texts `name=value` to checked settings; and the scale that settings have."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Literal, get_origin
+
+from src.common.choices import one_of
+from src.common.sources import ROOT
+from src.experiments.base import Parameters, check_memory
+from src.experiments.settings import REPETITION
+from src.experiments.table import CHAPTERS, EXPERIMENTS
+
+PRESETS = ROOT / "book" / "presets"
+LAPTOP = "laptop"
+SCALES = (LAPTOP, "short", "paper")
+# What is no matter of scale: repetitions, and variants, of which a claim says by itself which count.
+FREE = {scale: REPETITION | {"eval_split", "add_encoding", "permute"} for scale in SCALES}
+FREE["short"] |= {"epochs", "warmup_epochs", "learning_rate"}
+
+
+def chapter_of(name: str) -> str:
+    """The chapter of that name, or of that notebook's. ValueError suggests the nearest."""
+    return one_of("chapter", name.removesuffix(".ipynb"), CHAPTERS)
+
+
+def presets() -> list[str]:
+    """Names of the presets: the defaults, and the files of book/presets."""
+    return [LAPTOP, *sorted(file.stem for file in PRESETS.glob("*.yaml") if file.stem != LAPTOP)]
+
+
+def preset_sections(preset: str) -> dict[str, dict[str, object]]:
+    """All that a preset changes: chapter or claim -> values."""
+    import yaml
+
+    file = PRESETS / f"{one_of('preset', preset, presets())}.yaml"
+    return (yaml.safe_load(file.read_text()) or {}) if file.is_file() else {}
+
+
+def preset_values(preset: str, chapter: str, claim: str | None = None) -> dict[str, object]:
+    """What a preset changes for a chapter, and then for one claim of it."""
+    sections = preset_sections(preset)
+    return {**(sections.get(chapter) or {}), **(sections.get(claim) or {})}
+
+
+def resolve(
+    chapter: str,
+    overrides: Mapping[str, object] | Iterable[str] = (),
+    *,
+    preset: str = LAPTOP,
+    claim: str | None = None,
+) -> Parameters:
+    """A chapter's settings: its defaults, overridden by the preset, overridden by values or texts `name=value`.
+
+    Raises
+    ------
+    ValueError : unknown chapter, preset or name, a wrong type, a value out of range.
+    """
+    page = CHAPTERS[chapter_of(chapter)]
+    if not isinstance(overrides, Mapping):
+        overrides = dict(parse(text, page.settings) for text in overrides)
+    return page.settings(**{**page.defaults, **preset_values(preset, chapter, claim), **overrides})
+
+
+def resolve_run(*arguments, **options) -> Parameters:
+    """`resolve`, for a run that is to begin: ValueError, too, where it would not fit the memory."""
+    settings = resolve(*arguments, **options)
+    check_memory(settings)
+    return settings
+
+
+def parse(text: str, kind: type[Parameters], option: str = "-p") -> tuple[str, object]:
+    """Name and value that a command line's `name=text` means; a text that is no value stays one, to be refused."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"{option} {text[:60]}: name=value is needed")
+    return name, parse_value(
+        value, kind.model_fields[one_of("parameter", name, kind.model_fields)].annotation
+    )
+
+
+def parse_value(text: str, kind: object) -> object:
+    """A command line's text as a value of a field of that type."""
+    if kind is str or get_origin(kind) is Literal:
+        return text
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if get_origin(kind) is list:
+        inside = text.strip().removeprefix("[").removesuffix("]")
+        return [_number(each) for each in inside.split(",")] if inside.strip() else []
+    return _number(text)
+
+
+def _number(text: str) -> object:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text.strip()
+
+
+def scale_of(claim: str, settings: Parameters) -> str:
+    """The scale whose preset has the same values in all that matters to the claim; "laptop" where none has."""
+    chapter = EXPERIMENTS[claim].chapter
+    for scale in ("paper", "short"):
+        if preset_values(scale, chapter, claim):
+            wanted = resolve(chapter, preset=scale, claim=claim)
+            names = EXPERIMENTS[claim].settings.model_fields.keys() - FREE[scale]
+            if all(getattr(settings, name) == getattr(wanted, name) for name in names):
+                return scale
+    return LAPTOP

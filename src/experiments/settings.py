@@ -1,0 +1,340 @@
+"""Every parameter of every experiment: its name, type, range, default and meaning. Nothing else defines one.
+
+One class an experiment. A chapter that shows several has a class that joins them, at the end of this file.
+"""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from pydantic import Field, model_validator
+
+from src.common.choices import nearest_divisor, shown
+from src.experiments.base import Settings, need
+
+# What may differ between two repetitions of one experiment: the draw, their number, where and how it is computed.
+REPETITION = {"seed", "num_seeds", "device", "data_folder", "download"}
+REPETITION |= {"checkpoint_folder", "plain_steps", "precision"}
+FOLDERS = {"data_folder", "checkpoint_folder"}
+
+FLOAT = 4  # bytes
+
+Patches = Annotated[int, Field(ge=2, description="patches, D")]
+SetSize = Annotated[int, Field(ge=2, description="patches in a set, C; divides num_patches")]
+PatchDim = Annotated[int, Field(ge=2, description="dimension of a patch, d")]
+DistractorProb = Annotated[
+    float, Field(ge=0, le=1, description="chance q that a patch outside the informative set carries ±w*")
+]
+TrainSize = Annotated[int, Field(ge=1, description="training samples, N")]
+TestSize = Annotated[int, Field(ge=1, description="test samples")]
+StepOfValue = Annotated[float, Field(ge=0, description="step size of the value vector v")]
+StepOfAttention = Annotated[
+    float, Field(ge=0, description="step size of each entry of the attention logits A")
+]
+Iterations = Annotated[int, Field(ge=1, description="iterations of the descent")]
+Every = Annotated[int, Field(ge=1, description="iterations between two measurements")]
+Sizes = list[Annotated[int, Ge(1)]]
+
+
+class StructureSettings(Settings):
+    num_seeds: int = Field(5, ge=1, description="independent repetitions")
+    grid_side: int = Field(8, ge=2, description="patches along a side of the grid; D is its square")
+    block: int = Field(
+        2, ge=1, description="patches along a side of a localized set, C is its square; divides grid_side"
+    )
+    patch_dim: PatchDim = 64
+    distractor_prob: DistractorProb = 0.25
+    num_samples: int = Field(4000, ge=4, description="inputs drawn in each repetition; four are shown")
+
+    @model_validator(mode="after")
+    def sets_tile_the_grid(self):
+        side, block = self.grid_side, self.block
+        fits = block < side and side % block == 0
+        nearest = nearest_divisor(side, min(block, side // 2))
+        need(fits, "block", block, f"a divisor of grid_side = {shown(side)}, below it,", nearest)
+        return self
+
+    def memory_bytes(self) -> int:
+        return 3 * FLOAT * self.num_samples * self.grid_side**2 * self.patch_dim
+
+
+class SetsSettings(Settings):
+    """The partition and the distractors: all that the idealized process sees of the distribution."""
+
+    num_seeds: int = Field(3, ge=1, description="independent repetitions")
+    num_patches: Patches = 64
+    set_size: SetSize = 4
+    distractor_prob: DistractorProb = 0.25
+
+    @model_validator(mode="after")
+    def sets_of_one_size(self):
+        patches, size = self.num_patches, self.set_size
+        nearest = max(2, nearest_divisor(patches, size))
+        need(patches % size == 0, "set_size", size, f"a divisor of num_patches = {shown(patches)}", nearest)
+        return self
+
+
+class DistributionSettings(SetsSettings):
+    patch_dim: PatchDim = 16
+
+    def patches_bytes(self, samples: int) -> int:
+        """Bytes of the patches of so many inputs."""
+        return FLOAT * samples * self.num_patches * self.patch_dim
+
+
+class ActivationSettings(Settings):
+    degree: int = Field(3, ge=3, le=99, description="degree p of the activation x^p + nu x; odd")
+    linear_coefficient: float = Field(0.03, ge=0, description="nu of the activation")
+
+    @model_validator(mode="after")
+    def odd_degree(self):
+        need(self.degree % 2, "degree", self.degree, "an odd number", self.degree + 1)
+        return self
+
+
+class LinearFailsSettings(DistributionSettings):
+    num_samples: int = Field(8000, ge=2, description="inputs to fit the linear networks, as many to test")
+
+    def memory_bytes(self) -> int:
+        weights = self.num_patches * self.patch_dim
+        return 4 * self.patches_bytes(self.num_samples) + 2 * FLOAT * weights**2
+
+
+class ShortcutExistsSettings(DistributionSettings, ActivationSettings):
+    num_samples: int = Field(8000, ge=2, description="inputs on which both models are tested")
+
+    def memory_bytes(self) -> int:
+        return self.patches_bytes(self.num_samples) + 4 * FLOAT * self.num_patches**2
+
+
+class IdealizedSettings(SetsSettings, ActivationSettings):
+    lr_value: StepOfValue = 0.001
+    lr_attention: StepOfAttention = 100.0
+    steps: Iterations = 2000
+    batch_samples: int = Field(1024, ge=1, description="fresh draws that estimate the risk in an iteration")
+
+    def memory_bytes(self) -> int:
+        patterns = (self.set_size + 1) * (self.set_size + 2) // 2
+        totals = min(self.batch_samples, 2 * self.num_patches + 1)
+        each = 8 * patterns * (2 * self.batch_samples + 12 * totals)
+        return each + 8 * 5 * self.steps * self.num_seeds
+
+
+class RealisticSettings(DistributionSettings, ActivationSettings):
+    num_patches: Patches = 32
+    patch_dim: PatchDim = 64
+    distractor_prob: DistractorProb = 0.4
+    num_samples: TrainSize = 8000
+    num_test: TestSize = 4000
+    lr_value: StepOfValue = 0.001
+    lr_attention: StepOfAttention = 50.0
+    steps: int = Field(120, ge=1, description="iterations at which training should stop")
+    overtrain_steps: int = Field(
+        600, ge=1, description="iterations to go on to, to see what over-training does; at least steps"
+    )
+    record_every: Every = 10
+    sample_sizes: Sizes = Field(
+        [250, 500, 1000, 2000, 4000],
+        min_length=1,
+        description="smaller training sets of the sweep, at most num_samples",
+    )
+
+    @model_validator(mode="after")
+    def goes_on_and_has_the_samples(self):
+        steps, longer, most = self.steps, self.overtrain_steps, self.num_samples
+        need(longer >= steps, "overtrain_steps", longer, f"at least steps = {shown(steps)}", steps)
+        smaller = max(self.sample_sizes) <= most
+        need(smaller, "sample_sizes", self.sample_sizes, f"at most num_samples = {shown(most)} in each", most)
+        return self
+
+    def memory_bytes(self) -> int:
+        frames = 2 + self.overtrain_steps // self.record_every
+        frames += len(self.sample_sizes) * (2 + self.steps // self.record_every)
+        each = self.patches_bytes(self.num_samples + self.num_test) + FLOAT * frames * self.num_patches**2
+        return self.num_seeds * each
+
+
+class TransferSettings(DistributionSettings, ActivationSettings):
+    num_patches: Patches = 32
+    patch_dim: PatchDim = 64
+    distractor_prob: DistractorProb = 0.4
+    num_samples: int = Field(8000, ge=1, description="pretraining samples")
+    num_test: TestSize = 4000
+    lr_value: StepOfValue = 0.001
+    lr_attention: StepOfAttention = 50.0
+    steps: int = Field(120, ge=1, description="iterations, both in pretraining and downstream")
+    sample_sizes: Sizes = Field(
+        [3, 10, 30, 100, 300, 1000, 3000], min_length=1, description="downstream samples"
+    )
+
+    def memory_bytes(self) -> int:
+        downstream = 2 * self.patches_bytes(max(self.sample_sizes) + self.num_test)
+        models = 5 * len(self.sample_sizes) * FLOAT * self.num_patches**2
+        return self.num_seeds * max(self.patches_bytes(self.num_samples), downstream + models)
+
+
+class SamplesNeededSettings(ActivationSettings):
+    num_seeds: int = Field(2, ge=1, description="repetitions at each D")
+    num_patches: list[Annotated[int, Ge(2)]] = Field(
+        [32, 64, 96], min_length=1, description="D, two values or more"
+    )
+    set_size: int = Field(4, ge=2, description="patches in a set, C, at every D")
+    patch_dim: PatchDim = 64
+    linear_error: float = Field(
+        0.118, gt=0, description="error of the best linear rule, which fixes q at each D"
+    )
+    samples_per_patch: Sizes = Field(
+        [6, 12, 24], min_length=1, description="samples from scratch, in multiples of D, ascending"
+    )
+    pretraining_samples: Sizes = Field(
+        [4096, 1536, 2304],
+        min_length=1,
+        description="samples for the attention that is kept, one number a D",
+    )
+    downstream_sizes: Sizes = Field(
+        [1, 2, 3, 4, 6, 8], min_length=1, description="downstream samples, ascending"
+    )
+    downstream_draws: int = Field(
+        10, ge=1, description="downstream tasks of each repetition, each with its own feature"
+    )
+    num_test: int = Field(1000, ge=1, description="test inputs of each trained model")
+    steps: Sizes = Field(
+        [140, 200, 240], min_length=1, description="iterations of every descent, one number a D"
+    )
+    lr_value_scale: float = Field(1.0, ge=0, description="step size of the value vector v, times D²")
+    lr_attention_scale: float = Field(
+        0.05, ge=0, description="step size of each entry of the attention logits A, over D²"
+    )
+    max_move: float = Field(0.4, gt=0, description="largest change of a logit in one iteration")
+
+    @model_validator(mode="after")
+    def one_number_a_size(self):
+        count, patches = len(self.num_patches), self.num_patches
+        different = len(set(patches)) >= max(2, count)
+        need(different, "num_patches", patches, "two different values or more, each once,")
+        whole = all(size % self.set_size == 0 for size in patches)
+        need(whole, "num_patches", patches, f"a multiple of set_size = {shown(self.set_size)} in each place")
+        for name in ("pretraining_samples", "steps"):
+            numbers = getattr(self, name)
+            need(len(numbers) == count, name, numbers, f"a list of {count}, one for each of num_patches,")
+        for name in ("samples_per_patch", "downstream_sizes"):
+            sizes, ascending = getattr(self, name), sorted(set(getattr(self, name)))
+            need(sizes == ascending, name, sizes, "a list of ascending sizes", ascending)
+        return self
+
+    def memory_bytes(self) -> int:
+        each = FLOAT * self.patch_dim
+        tasks = zip(self.num_patches, self.pretraining_samples, strict=False)
+        downstream = self.downstream_draws * (self.downstream_sizes[-1] + self.num_test)
+        return max(
+            each * patches * max(patches * self.samples_per_patch[-1] + self.num_test, samples, downstream)
+            + 4 * FLOAT * len(self.samples_per_patch) * patches**2
+            for patches, samples in tasks
+        )
+
+
+class ImagesSettings(Settings):
+    """The four data sets of images, the locality of encodings, and permuted patches: chapters 05, 06 and 07."""
+
+    num_seeds: int = Field(
+        2, ge=1, description="repetitions, each with its own initialization and order of the images"
+    )
+    dataset: str = Field(
+        "digits",
+        description="digits (part of scikit-learn), cifar10, cifar100, svhn, imagefolder (data_folder itself), or a "
+        "folder of class folders, such as svhn-1083 or tiny-imagenet-50",
+    )
+    data_folder: str = Field(
+        "",
+        description="folder of the data; empty reads the environment variable SPATIAL_DATA, else data/",
+    )
+    download: bool = Field(False, description="whether torchvision may fetch what is missing")
+    train_limit: int = Field(0, ge=0, description="training images, balanced over the classes; 0 takes all")
+    image_size: int = Field(16, ge=2, description="pixels along a side")
+    eval_split: Literal["test", "validation"] = Field(
+        "test",
+        description="images to measure trained models on; settings are chosen on validation",
+    )
+    patch_size: int = Field(2, ge=1, description="pixels along a side of a patch; divides image_size")
+    embed_dim: int = Field(48, ge=4, description="width of the tokens")
+    depth: int = Field(2, ge=1, description="layers")
+    num_heads: int = Field(4, ge=1, description="attention heads; divides embed_dim")
+    mlp_dim: int = Field(96, ge=4, description="hidden width of the MLPs")
+    add_encoding: bool = Field(
+        False,
+        description="a variant: add the encodings to the tokens of the positional model too, so that values see them",
+    )
+    permute: bool = Field(
+        True,
+        description="train on images with permuted patches too, and a convolutional net as the control",
+    )
+    epochs: int = Field(8, ge=1, description="passes over the training images")
+    batch_size: int = Field(64, ge=1, description="images in a step")
+    learning_rate: float = Field(0.005, gt=0, description="AdamW's, at the end of the warmup")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW's")
+    warmup_epochs: float = Field(1.0, ge=0, description="linear rise of the learning rate")
+    gradient_clip: float = Field(1.0, ge=0, description="largest norm of a gradient; 0 for no limit")
+    label_smoothing: float = Field(
+        0.0, ge=0, le=0.9, description="share of each label spread over all classes"
+    )
+    policy: Literal["none", "autoaugment", "randaugment"] = Field(
+        "none", description="augmentation beside crop and flip"
+    )
+    resized_crop: float = Field(
+        0.0, ge=0, le=1, description="smallest share of the area in a random crop; 0 crops by shifting"
+    )
+    mixup: float = Field(0.0, ge=0, description="parameter of mixup's Beta distribution; 0 for none")
+    cutmix: float = Field(0.0, ge=0, description="likewise of CutMix")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
+        "auto", description="auto is bf16-mixed where the GPU has it"
+    )
+    plain_steps: bool = Field(
+        False,
+        description="take each step operation by operation, where a GPU would replay a recorded one",
+    )
+    checkpoint_folder: str = Field(
+        "", description="folder from which a training that was cut off goes on; empty keeps none"
+    )
+
+    @model_validator(mode="after")
+    def whole_patches_and_heads(self):
+        for name, whole_name in (("patch_size", "image_size"), ("num_heads", "embed_dim")):
+            part, whole = getattr(self, name), getattr(self, whole_name)
+            nearest = nearest_divisor(whole, part)
+            need(whole % part == 0, name, part, f"a divisor of {whole_name} = {shown(whole)}", nearest)
+        return self
+
+    def memory_bytes(self) -> int:
+        """Weights, gradients and AdamW's two moments; one batch's activations in two bytes; similarities; an image."""
+        tokens = 1 + (self.image_size // self.patch_size) ** 2
+        width, models = self.embed_dim, self.num_seeds * (2 if self.permute else 1)
+        weights = self.depth * width * (4 * width + 2 * self.mlp_dim) + tokens * width
+        batch = 2 * self.batch_size * tokens * self.depth * (6 * width + self.mlp_dim)
+        similarities = FLOAT * self.epochs * tokens**2
+        images = 3 * self.image_size**2 * self.batch_size
+        return models * (4 * FLOAT * weights + batch + similarities) + images
+
+
+class PretrainedSettings(Settings):
+    pretrained: str = Field(
+        "", description="file of the weights of vit_small_patch32_224, or download; empty shows none"
+    )
+
+
+def _largest(settings: Settings) -> int:
+    return max(kind.memory_bytes(settings) for kind in type(settings).__bases__)
+
+
+class TheorySettings(LinearFailsSettings, ShortcutExistsSettings, IdealizedSettings):
+    """Chapter 02: three claims on one distribution."""
+
+    memory_bytes = _largest
+
+
+class TrainingSettings(RealisticSettings, IdealizedSettings):
+    """Chapter 03: the realistic descent, and the idealized one drawn beside it."""
+
+    memory_bytes = _largest
+
+
+class ImagenetSettings(ImagesSettings, PretrainedSettings):
+    """Chapter 07: ImageNet, and the paper's picture from pretrained weights."""

@@ -1,0 +1,39 @@
+"""Claim `shortcut-exists`: a planted model in which each set attends to another, beside the associated one."""
+
+import torch
+
+from src.common.device import pick_device
+from src.experiments.measured import Measured
+from src.experiments.settings import ShortcutExistsSettings
+from src.experiments.tasks import activation_of, draw_tasks
+from src.structure import patch_association
+from src.synthetic.baselines import associated_model, shortcut_model
+from src.synthetic.measures import share
+from src.synthetic.transfer import accuracy_on
+
+
+@torch.no_grad()
+def run(settings: ShortcutExistsSettings) -> Measured:
+    """Source: the paper's remark that several ViTs generalize. Cost: seconds.
+
+    Expected: equal predictions, equal accuracy, association 1 against its floor 1 / C, not one row associated.
+    """
+    rows, options = [], activation_of(settings)
+    for task in draw_tasks(settings, pick_device(settings.device)):
+        test = task.sample("test", settings.num_samples)
+        shortcut = shortcut_model(task.distribution, **options)
+        associated = associated_model(task.distribution, **options)
+        score = patch_association(shortcut.attention_logits, task.partition)
+        row = {
+            "accuracy_shortcut": accuracy_on(shortcut, test.patches, test.label),
+            "accuracy_associated": accuracy_on(associated, test.patches, test.label),
+            "agreement": share(shortcut(test.patches).sign() == associated(test.patches).sign()),
+            "association_shortcut": score.mean().item(),
+            "rows_associated": share(score == 1),
+        }
+        rows.append(row)
+    arrays = {
+        "attention_associated": task.by_set(associated.attention).cpu(),
+        "attention_shortcut": task.by_set(shortcut.attention).cpu(),
+    }
+    return Measured.of(rows, arrays)

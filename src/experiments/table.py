@@ -1,0 +1,73 @@
+"""Which chapter shows which claims, with which settings, and which function measures a claim."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from src.experiments import settings as of
+from src.experiments.base import Parameters, Settings
+
+RECORDS, BENCHMARKS = "**/record.json", "benchmarks/*.json"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A page of the book that is executed.
+
+    settings : the class of its parameters. defaults : where this chapter's differ from the class's.
+    measures : claims that it measures when it runs. shows : files of results/ that it draws, as a pattern; or none.
+    """
+
+    settings: type[Parameters] = Parameters
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    measures: tuple[str, ...] = ()
+    shows: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What measures a claim: `run`, "module:function", takes the settings and gives a `Measured`."""
+
+    chapter: str
+    settings: type[Settings]
+    run: str
+
+
+CHAPTERS = {
+    "01_dataset": Chapter(of.StructureSettings, measures=("structure",)),
+    "02_theory": Chapter(of.TheorySettings, measures=("linear-fails", "shortcut-exists", "idealized")),
+    "03_synthetic_training": Chapter(of.TrainingSettings, measures=("realistic", "idealized")),
+    "04_transfer": Chapter(of.TransferSettings, measures=("transfer",)),
+    "05_cifar": Chapter(of.ImagesSettings, measures=("pe-locality",), shows=RECORDS),
+    "06_svhn": Chapter(
+        of.ImagesSettings, {"num_seeds": 3, "permute": False}, measures=("positional-svhn",), shows=RECORDS
+    ),
+    "07_imagenet": Chapter(
+        of.ImagenetSettings,
+        {"permute": False, "num_heads": 3, "mlp_dim": 192, "label_smoothing": 0.1, "resized_crop": 0.5},
+        measures=("positional-imagenet",),
+        shows=RECORDS,
+    ),
+    "claims": Chapter(shows=RECORDS),
+    "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
+    "speed": Chapter(shows=BENCHMARKS),
+}
+
+IMAGES = "src.experiments.images:run"
+
+EXPERIMENTS = {
+    "structure": Experiment("01_dataset", of.StructureSettings, "src.experiments.structure:run"),
+    "linear-fails": Experiment("02_theory", of.LinearFailsSettings, "src.experiments.linear_fails:run"),
+    "shortcut-exists": Experiment(
+        "02_theory", of.ShortcutExistsSettings, "src.experiments.shortcut_exists:run"
+    ),
+    "idealized": Experiment("02_theory", of.IdealizedSettings, "src.experiments.idealized:run"),
+    "realistic": Experiment("03_synthetic_training", of.RealisticSettings, "src.experiments.realistic:run"),
+    "transfer": Experiment("04_transfer", of.TransferSettings, "src.experiments.transfer:run"),
+    "samples-needed": Experiment("scale", of.SamplesNeededSettings, "src.experiments.samples_needed:run"),
+    "pe-locality": Experiment("05_cifar", of.ImagesSettings, IMAGES),
+    "permuted": Experiment("05_cifar", of.ImagesSettings, IMAGES),
+    "positional-cifar10": Experiment("05_cifar", of.ImagesSettings, IMAGES),
+    "positional-cifar100": Experiment("05_cifar", of.ImagesSettings, IMAGES),
+    "positional-svhn": Experiment("06_svhn", of.ImagesSettings, IMAGES),
+    "positional-imagenet": Experiment("07_imagenet", of.ImagesSettings, IMAGES),
+}

@@ -1,0 +1,77 @@
+"""The book: every chapter executed where it is stale, and the HTML made of the executions."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from src.common.sources import ROOT
+from src.experiments.resolve import resolve
+from src.experiments.table import CHAPTERS
+from src.workshop.chapters import BOOK, holds, notebook, read_run, run, wanted_run
+
+BOOK_OUT = ROOT / "outputs" / "book"
+
+
+def build_book(report: Callable[[str], None], *, update: bool = False) -> Path:
+    """Execute every chapter at its defaults, where its digest changed, and build the HTML from those executions.
+
+    Returns the HTML folder. With `update` the executed chapters replace the committed ones in book/.
+
+    Raises
+    ------
+    ChapterError : a chapter failed. RuntimeError : the HTML build did, or lacks a page.
+    """
+    executed = {chapter: _fresh(chapter, report) for chapter in CHAPTERS}
+    if update:
+        for chapter, folder in executed.items():
+            write_back(folder / f"{chapter}.ipynb", notebook(chapter))
+    html = _build_html(executed, report)
+    for chapter, folder in executed.items():
+        report(f"{chapter:<24} {read_run(folder)['wall_seconds']:6.1f} s")
+    return html
+
+
+def _fresh(chapter: str, report: Callable[[str], None]) -> Path:
+    """The chapter's execution at its defaults: the one at hand where its digest still holds, else a new one."""
+    out, settings = BOOK_OUT / chapter, resolve(chapter)
+    if holds(out, wanted_run(chapter, settings)):
+        report(f"{chapter}: unchanged")
+        return out
+    if out.exists():
+        shutil.rmtree(out)
+    report(f"{chapter}: executing")
+    return run(chapter, settings, out, report=report)
+
+
+def _build_html(executed: Mapping[str, Path], report: Callable[[str], None]) -> Path:
+    site = BOOK_OUT / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.copytree(BOOK, site / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, site)
+    for chapter, folder in executed.items():
+        write_back(folder / f"{chapter}.ipynb", site / "book" / f"{chapter}.ipynb")
+    report("building the HTML")
+    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command = [*jupyter_book, "build", "-W", "-n", "--keep-going", str(site)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    if built.returncode:
+        raise RuntimeError(f"the HTML build failed:\n{built.stdout[-4000:]}{built.stderr[-4000:]}")
+    html = site / "_build" / "html"
+    missing = [chapter for chapter in executed if not (html / "book" / f"{chapter}.html").is_file()]
+    if missing:
+        raise RuntimeError(f"the HTML build left out {', '.join(missing)}; _toc.yml lists the pages")
+    return html
+
+
+def write_back(executed: Path, target: Path) -> None:
+    """Copy an executed notebook without papermill's bookkeeping, which changes at every run."""
+    notebook = json.loads(executed.read_text())
+    notebook["metadata"].pop("papermill", None)
+    for cell in notebook["cells"]:
+        for key in ("papermill", "execution"):
+            cell["metadata"].pop(key, None)
+    target.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")

@@ -1,0 +1,200 @@
+"""The command line: python -m src list | run | record | sweep | book | check."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from src.common.choices import refusal
+from src.common.sources import versions
+from src.evidence.claims import CLAIMS, find
+from src.evidence.records import RESULTS
+from src.experiments.base import rule
+from src.experiments.resolve import (
+    LAPTOP,
+    chapter_of,
+    parse_value,
+    preset_sections,
+    presets,
+    resolve,
+    resolve_run,
+)
+from src.experiments.table import CHAPTERS
+from src.workshop.names import folder_name
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0 done, 1 failed while running, 2 refused before anything was written."""
+    options = build_parser().parse_args(arguments)
+    from src.workshop.chapters import ChapterError
+
+    try:
+        code = options.command(options) or 0
+        sys.stdout.flush()
+        return code
+    except ChapterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if error.refused else 1
+    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except (ArithmeticError, RuntimeError, MemoryError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted; nothing half-written was left", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m src", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, function, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=function)
+        return added
+
+    listed = command("list", list_chapters, "chapters, their parameters and presets, and the claims")
+    listed.add_argument("chapter", nargs="?", help="this one alone")
+    run = command("run", run_chapter, "execute one chapter by papermill")
+    run.add_argument("chapter")
+    record = command("record", record_claim, "one claim's record, without a notebook")
+    record.add_argument("claim")
+    sweep = command("sweep", sweep_chapter, "execute a chapter at every point of a grid, several at a time")
+    sweep.add_argument("chapter")
+    for each in (run, record, sweep):
+        each.add_argument(
+            "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="may be given often"
+        )
+        each.add_argument("--preset", default=LAPTOP, help="a file of book/presets (default: none)")
+    run.add_argument("--out", type=Path, help="a new folder (default: outputs/<chapter and what differs>)")
+    record.add_argument("--out", type=Path, default=RESULTS, help="folder of records (default: results)")
+    _add_sweep_options(sweep)
+    book = command("book", build_book, "execute what changed, then build the HTML book")
+    book.add_argument("--update", action="store_true", help="also write the executed chapters to book/")
+    command("check", check_machine, "is this machine ready: versions, device, data, disk")
+    return parser
+
+
+def _add_sweep_options(sweep: argparse.ArgumentParser) -> None:
+    grid = (
+        "START:STOP (integers, STOP excluded) or a,b,c; a;b;c where a value is itself a list; more: all pairs"
+    )
+    sweep.add_argument("-g", "--grid", action="append", default=[], metavar="NAME=VALUES", help=grid)
+    folder = "a folder that all workers share (default: outputs/sweeps/<chapter and grid>)"
+    sweep.add_argument("--out", type=Path, help=folder)
+    sweep.add_argument("--workers", help="points at once on this machine (default: one a core)")
+    sweep.add_argument("--scheduler", metavar="ADDRESS", help="a running dask scheduler, for --workers")
+    sweep.add_argument("--retries", default="2", help="how often a broken point is tried again (default: 2)")
+
+
+def list_chapters(options: argparse.Namespace) -> None:
+    for chapter in [chapter_of(options.chapter)] if options.chapter else CHAPTERS:
+        print(chapter)
+        settings = resolve(chapter)
+        for name, field in type(settings).model_fields.items():
+            print(f"  {name} = {getattr(settings, name)!r}  ({rule(field)}) {field.description}")
+        claims = [claim.key for claim in CLAIMS.values() if claim.chapter == chapter]
+        if claims:
+            print(f"  claims: {', '.join(claims)}")
+    print(f"presets: {', '.join(presets())}")
+    for preset in presets():
+        for section, values in preset_sections(preset).items():
+            print(f"  {preset}, {section}: {', '.join(f'{name}={value}' for name, value in values.items())}")
+
+
+def run_chapter(options: argparse.Namespace) -> None:
+    chapter = chapter_of(options.chapter)
+    settings = resolve_run(chapter, options.parameter, preset=options.preset)
+    from src.workshop import chapters
+
+    changed = [*_preset(options), *options.parameter]
+    out = options.out or Path("outputs", folder_name(chapter, changed))
+    print(chapters.run(chapter, settings, out, report=_report))
+
+
+def sweep_chapter(options: argparse.Namespace) -> int:
+    from src.workshop import sweep
+
+    chapter = chapter_of(options.chapter)
+    points = sweep.grid_points(chapter, options.grid, options.parameter, preset=options.preset)
+    workers = _count("--workers", options.workers, least=1)
+    if workers and options.scheduler:
+        raise ValueError(
+            f"--workers = {workers}: the scheduler {options.scheduler} has its own; leave it out"
+        )
+    changed = [*_preset(options), *options.parameter, *options.grid]
+    outcomes = sweep.run(
+        chapter,
+        points,
+        options.out or Path("outputs", "sweeps", folder_name(chapter, changed)),
+        sweep.Way(workers, options.scheduler, _count("--retries", options.retries, least=0)),
+        _report,
+    )
+    print(sweep.table(outcomes))
+    return int(any(outcome.status == sweep.FAILED for outcome in outcomes.values()))
+
+
+def record_claim(options: argparse.Namespace) -> None:
+    claim = find(options.claim)
+    settings = resolve_run(claim.chapter, options.parameter, preset=options.preset, claim=claim.key)
+    folder = options.out / claim.key / folder_name(options.preset, options.parameter)
+    from src.workshop.measure import measure_into
+
+    record = measure_into(folder, claim.key, settings)
+    if record:
+        print(folder)
+        for metric in record.metrics:
+            print(f"  {metric} {record.text(metric, 4)}")
+
+
+def build_book(options: argparse.Namespace) -> None:
+    from src.workshop import book
+
+    html = book.build_book(_report, update=options.update)
+    print(f"book: {html / 'index.html'}")
+
+
+def check_machine(options: argparse.Namespace) -> None:
+    import shutil
+
+    import torch
+
+    data = Path(os.environ.get("SPATIAL_DATA", "data"))
+    found = sorted(path.name for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
+    rows = {
+        **versions(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU only",
+        "threads": torch.get_num_threads(),
+        "data": f"{data}: {', '.join(found) or 'nothing there; the chapters run on digits'}",
+        "free disk": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.0f} GiB",
+    }
+    for name, text in rows.items():
+        print(f"{name:<14} {text}")
+
+
+def _preset(options: argparse.Namespace) -> list[str]:
+    return [options.preset] if options.preset != LAPTOP else []
+
+
+def _count(option: str, text: str | None, least: int) -> int | None:
+    if text is None:
+        return None
+    count = parse_value(text, int)
+    if not isinstance(count, int) or count < least:
+        raise ValueError(refusal(option, count, f"int, ≥ {least}", least))
+    return count
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"cannot write or read {error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,112 @@
+"""From a chapter's cell or the command line to a record: `chapter_settings` and `measure`."""
+
+import ast
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+
+from src.common.choices import one_of
+from src.common.folders import new_folder
+from src.common.sources import commit, digest, imported_files, versions
+from src.evidence.records import Record, save_arrays
+from src.experiments.base import Parameters, Settings
+from src.experiments.resolve import resolve_run, scale_of
+from src.experiments.settings import FOLDERS
+from src.experiments.table import CHAPTERS, EXPERIMENTS
+
+# The command line names here the folder in which a chapter leaves its records; unset, a chapter leaves none.
+OUT_VARIABLE = "SPATIAL_OUT"
+
+
+def chapter_settings(chapter: str, namespace: Mapping[str, object]) -> Parameters:
+    """The settings of a running chapter: those that its globals hold, from its own cell or injected by papermill.
+
+    ValueError for an injected name that is no parameter, a wrong value, and a size that does not fit the memory.
+    """
+    fields = CHAPTERS[chapter].settings.model_fields
+    for name in _injected(namespace):
+        one_of("parameter", name, fields)
+    return resolve_run(chapter, {name: namespace[name] for name in fields if name in namespace})
+
+
+def _injected(namespace: Mapping[str, object]) -> list[str]:
+    """Names that papermill has set, in a cell of its own, which begins with this comment."""
+    cells = (code for code in namespace.get("In", []) if code.startswith("# Parameters\n"))
+    statements = (statement for code in cells for statement in ast.parse(code).body)
+    return [target.id for each in statements if isinstance(each, ast.Assign) for target in each.targets]
+
+
+def measure(claim: str, settings: Settings) -> Record:
+    """Run the experiment of a claim, with those of the settings that are its own."""
+    from src.common.device import device_name, peak_memory, pick_device, reset_peak_memory
+
+    experiment = EXPERIMENTS[one_of("claim", claim, EXPERIMENTS)]
+    module, _, function = experiment.run.partition(":")
+    run = getattr(import_module(module), function)
+    own = settings.narrowed(experiment.settings)
+    device = pick_device(own.device)
+    reset_peak_memory(device)
+    source = {"commit": commit(), "source_digest": digest(imported_files(f"import {module}"))}
+    started, clock = datetime.now(UTC), time.perf_counter()
+    measured = run(own)
+    record = Record(
+        claim=claim,
+        chapter=experiment.chapter,
+        parameters={k: Path(v).name if k in FOLDERS else v for k, v in own.model_dump().items()},
+        seed=own.seed,
+        scale=scale_of(claim, own),
+        metrics={name: [float(value) for value in values] for name, values in measured.metrics.items()},
+        device=device_name(device),
+        versions=versions(),
+        **source,
+        started=started.isoformat(timespec="seconds"),
+        wall_seconds=round(time.perf_counter() - clock, 2),
+        peak_memory_bytes=peak_memory(device),
+        arrays=_as_numpy(measured.arrays),
+    )
+    if OUT_VARIABLE in os.environ:
+        _leave(record, Path(os.environ[OUT_VARIABLE], "records"))
+    return record
+
+
+def measure_into(folder: Path, claim: str, settings: Settings) -> Record | None:
+    """Measure a claim into a new folder; a descent that diverges leaves its trajectory beside it.
+
+    Under torchrun all processes compute, one writes, and the others return None.
+
+    Raises
+    ------
+    FileExistsError : there is such a folder. ArithmeticError : a descent diverged.
+    """
+    writes = os.environ.get("RANK", "0") == "0"
+    if writes and folder.exists():
+        raise FileExistsError(f"{folder} holds a record already; choose another --out, or remove it first")
+    from src.synthetic.divergence import DivergenceError
+
+    if not writes:
+        measure(claim, settings)
+        return None
+    try:
+        with new_folder(folder) as part:
+            record = measure(claim, settings)
+            record.write(part)
+    except DivergenceError as error:
+        kept = save_arrays(folder.with_name(f"{folder.name}-diverged.npz"), vars(error.trajectory))
+        raise ArithmeticError(f"{error}; the trajectory up to there is in {kept}") from error
+    return record
+
+
+def _as_numpy(arrays: Mapping[str, object]) -> dict:
+    import numpy as np
+
+    return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+def _leave(record: Record, folder: Path) -> None:
+    """Save a chapter's record; one that measures a claim twice leaves a second one, with a number."""
+    names = (record.claim if number == 1 else f"{record.claim}-{number}" for number in count(1))
+    record.save(next(folder / name for name in names if not (folder / name).exists()))

@@ -1,0 +1,352 @@
+"""A sweep: a chapter at every point of a grid, each point a `python -m src run` process that dask starts."""
+
+import ctypes
+import math
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, product
+from pathlib import Path
+from typing import get_origin
+
+from src.common.choices import one_of, refusal
+from src.common.folders import remove_parts
+from src.common.sources import ROOT
+from src.experiments.base import Parameters
+from src.experiments.resolve import LAPTOP, parse_value, resolve, resolve_run
+from src.experiments.settings import FOLDERS
+from src.experiments.table import CHAPTERS
+from src.workshop import chapters
+from src.workshop.names import folder_name, folder_part
+
+MOST_POINTS = 10_000
+CONNECT_SECONDS = 10
+FINISHED, BEFORE, FAILED = "finished", "finished before", "failed"
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+REFUSED = 2  # exit code of a run that says no to its input: of no use to try again
+
+
+@dataclass(frozen=True)
+class Point:
+    """One execution of a sweep: the name of its folder, and the settings of the chapter."""
+
+    name: str
+    settings: Parameters
+
+
+@dataclass(frozen=True)
+class Way:
+    """How points are run.
+
+    workers : at once on this machine, by default one a core. scheduler : address of a running one, to use instead.
+    retries : how often a point is tried anew that broke, or whose worker died; one that refused its input is not.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+    retries: int = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a point: `finished`, `finished before` or `failed`, in how many seconds, and why it failed."""
+
+    status: str
+    seconds: float | None = None
+    reason: str = ""
+
+
+def grid_points(
+    chapter: str, grid: Iterable[str], overrides: Sequence[str] = (), *, preset: str = LAPTOP
+) -> list[Point]:
+    """The points of a grid, each of them checked; the last parameter changes fastest.
+
+    Parameters
+    ----------
+    grid : texts `name=START:STOP` (integers, STOP excluded) or `name=a,b,c`; `name=a;b;c` for a list parameter.
+    overrides : texts `name=value` that hold for every point.
+
+    Raises
+    ------
+    ValueError : a text of the grid that is none of these, and whatever `resolve_run` refuses in any point.
+    """
+    kind, axes = CHAPTERS[chapter].settings, {}
+    fixed = {text.partition("=")[0] for text in overrides}
+    for text in grid:
+        name, texts = _axis(text, kind)
+        if name in fixed or name in axes:
+            raise ValueError(f"-g {text}: {name} is set twice; one -g or one -p for each parameter is needed")
+        axes[name] = texts
+    if not axes:
+        raise ValueError("-g is missing: at least one NAME=START:STOP or NAME=a,b,c is needed")
+    size = math.prod(map(len, axes.values()))
+    if size > MOST_POINTS:
+        raise ValueError(f"-g: a grid of {size} points; at most {MOST_POINTS} is needed")
+    points: dict[str, Point] = {}
+    for texts in product(*axes.values()):
+        chosen = [f"{name}={text}" for name, text in zip(axes, texts, strict=True)]
+        first, *others = chosen
+        name = folder_name(folder_part(first), others)
+        if name in points:
+            raise ValueError(f"-g: two points would share the folder {name}; values that name two are needed")
+        settings = resolve_run(chapter, [*overrides, *chosen], preset=preset)
+        points[name] = Point(name, _own_folders(settings, name))
+    return list(points.values())
+
+
+def _own_folders(settings: Parameters, name: str) -> Parameters:
+    """Folders as paths that hold wherever the point runs; a checkpoint folder for each point, useless to another."""
+    given = {key: getattr(settings, key, "") for key in FOLDERS}
+    absolute = {key: str(Path(folder).absolute()) for key, folder in given.items() if folder}
+    if "checkpoint_folder" in absolute:
+        absolute["checkpoint_folder"] += f"/{name}"
+    return settings.changed(**absolute) if absolute else settings
+
+
+def _axis(text: str, kind: type[Parameters]) -> tuple[str, list[str]]:
+    """A parameter's name and the texts of its values, from one -g."""
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise ValueError(f"-g {text}: NAME=START:STOP or NAME=a,b,c is needed")
+    annotation = kind.model_fields[one_of("parameter", name, kind.model_fields)].annotation
+    if annotation is int and ":" in values:
+        return name, _range(text, values)
+    is_list = get_origin(annotation) is list
+    texts = [each.strip() for each in values.split(";" if is_list else ",")]
+    parsed = [parse_value(each, annotation) for each in texts]
+    for index, value in enumerate(parsed):
+        if value in parsed[:index]:
+            raise ValueError(f"-g {text}: {texts[index]} is there twice; each value once is needed")
+    return name, texts
+
+
+def _range(text: str, values: str) -> list[str]:
+    try:
+        start, stop = (int(side) for side in values.split(":"))
+    except ValueError:
+        raise ValueError(f"-g {text}: START:STOP in integers is needed, such as 0:10") from None
+    if not start < stop <= start + MOST_POINTS:
+        nearest = min(max(stop, start + 1), start + MOST_POINTS)
+        needed = f"START:STOP of 1 to {MOST_POINTS} values, STOP excluded,"
+        raise ValueError(f"-g {text}: {needed} is needed; the nearest: {start}:{nearest}")
+    return [str(value) for value in range(start, stop)]
+
+
+def run(
+    chapter: str,
+    points: Sequence[Point],
+    out: str | Path,
+    way: Way = Way(),
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Outcome]:
+    """Execute every point into its folder below `out`, except those that are there already; outcomes by name.
+
+    report : takes a line for each point that is done.
+
+    Raises
+    ------
+    ValueError : no scheduler at that address, or no worker. FileExistsError : a point's folder holds anything else.
+    KeyboardInterrupt : finished points stay; of the others nothing does, unless a worker elsewhere still runs them.
+    """
+    out, digest = Path(out).absolute(), chapters.chapter_digest(chapter)
+    outcomes = _finished_before(chapter, points, out, digest)
+    waiting = {
+        point.name: (command(chapter, point.settings, out / point.name), out / point.name, digest)
+        for point in points
+        if point.name not in outcomes
+    }
+    if not waiting:
+        return outcomes
+    try:
+        with _running_cluster(way.scheduler) if way.scheduler else _local_cluster(way.workers) as client:
+            out.mkdir(parents=True, exist_ok=True)
+            clock = time.perf_counter()
+            for name, outcome in _as_done(client, waiting, way):
+                outcomes[name] = outcome
+                left = len(points) - len(outcomes)
+                seconds = (time.perf_counter() - clock) / (len(waiting) - left) * left
+                progress = f"{len(outcomes)} of {len(points)}, {_minutes(seconds)} left"
+                report(f"{progress}: {name} {outcome.status}")
+    except KeyboardInterrupt:
+        if not way.scheduler:
+            raise
+        raise KeyboardInterrupt("interrupted; points that a worker has begun go on to their end") from None
+    finally:
+        for name in waiting:
+            if not way.scheduler or name in outcomes:
+                remove_parts(out / name)
+        with suppress(OSError):
+            out.rmdir()  # where nothing is in it
+    return {point.name: outcomes[point.name] for point in points}
+
+
+def _finished_before(chapter: str, points: Sequence[Point], out: Path, digest: str) -> dict[str, Outcome]:
+    outcomes = {}
+    for point in points:
+        wanted = {"chapter": chapter, "parameters": point.settings.model_dump(), "digest": digest}
+        if chapters.finished(out / point.name, wanted):
+            outcomes[point.name] = Outcome(BEFORE, chapters.read_run(out / point.name)["wall_seconds"])
+    return outcomes
+
+
+def table(outcomes: Mapping[str, Outcome]) -> str:
+    """One line a point: its name, what became of it, seconds, and why it failed."""
+    width = max(map(len, ["point", *outcomes]))
+    lines = [f"{'point':<{width}}  {'outcome':<15}  seconds"]
+    for name, outcome in outcomes.items():
+        seconds = "" if outcome.seconds is None else f"{outcome.seconds:.1f}"
+        lines.append(f"{name:<{width}}  {outcome.status:<15}  {seconds:>7}  {outcome.reason}".rstrip())
+    return "\n".join(lines)
+
+
+def command(chapter: str, settings: Parameters, folder: Path) -> list[str]:
+    """The arguments of `python -m src` that execute one point."""
+    defaults = resolve(chapter).model_dump()
+    changed = {name: value for name, value in settings.model_dump().items() if value != defaults[name]}
+    return ["run", chapter, *(f"-p{name}={value}" for name, value in changed.items()), f"--out={folder}"]
+
+
+def execute(arguments: Sequence[str], folder: Path, digest: str) -> Outcome:
+    """In a worker: one point, in a process of its own. RuntimeError where it broke, which dask then tries again."""
+    if not folder.parent.is_dir():
+        needed = "a folder that all share is needed"
+        return Outcome(FAILED, reason=f"{folder.parent} is not there on {platform.node()}; {needed}")
+    if chapters.chapter_digest(arguments[1]) != digest:
+        fault = f"source, book or versions on {platform.node()} are not those that the sweep began with"
+        return Outcome(FAILED, reason=fault)
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    point = subprocess.Popen(
+        [sys.executable, "-m", "src", *arguments],
+        cwd=folder.parent,
+        env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # a Ctrl-C is for the sweep, which ends its points
+        preexec_fn=_end_with_parent(),
+    )
+    said = point.communicate()[1].strip().splitlines()
+    reason = said[-1].removeprefix("error: ") if said else ""
+    if point.returncode == REFUSED:
+        return Outcome(FAILED, reason=reason)
+    if point.returncode < 0:
+        raise RuntimeError("its process was killed, out of memory perhaps")
+    if point.returncode:
+        raise RuntimeError(reason)
+    return Outcome(FINISHED, chapters.read_run(folder)["wall_seconds"])
+
+
+def _end_with_parent() -> Callable[[], object] | None:
+    """What a new process does first: ask to be told to end when the worker that started it dies. Linux alone can."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    return prctl and partial(prctl, PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _as_done(client, waiting: Mapping[str, tuple], way: Way) -> Iterator[tuple[str, Outcome]]:
+    """Run `execute` for each name, as many at a time as there are threads; each outcome as soon as there is one."""
+    from distributed import as_completed
+
+    left, running, names = iter(waiting.items()), as_completed(loop=client.loop), {}
+
+    def start(count: int) -> None:
+        for name, each in islice(left, count):
+            future = client.submit(execute, *each, retries=way.retries, pure=False)
+            names[future] = name
+            running.add(future)
+
+    # a scheduler elsewhere deals with all of them; here a few at a time, so that an interrupt leaves none queued
+    start(len(waiting) if way.scheduler else sum(client.nthreads().values()))
+    for future in running:
+        start(1)
+        yield names.pop(future), _outcome(future)
+
+
+def _outcome(future) -> Outcome:
+    from distributed import KilledWorker
+
+    if future.cancelled():
+        return Outcome(FAILED, reason="the connection to the scheduler was lost")
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, KilledWorker):
+        return Outcome(FAILED, reason=f"its worker was killed (attempts: {error.allowed_failures + 1})")
+    return Outcome(FAILED, reason=str(error) if isinstance(error, RuntimeError) else repr(error))
+
+
+@contextmanager
+def _local_cluster(workers: int | None) -> Iterator:
+    """A client of as many threads in this process; what they have started ends with the block."""
+
+    from dask.system import CPU_COUNT  # the process's: a container may have fewer than the machine
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=workers or CPU_COUNT,
+            processes=False,
+            dashboard_address=None,
+        ) as cluster,
+        _client(cluster) as client,
+    ):
+        try:
+            yield client
+        finally:
+            _end_points()
+
+
+def _end_points() -> None:
+    """End the processes below this one: asked first, so that they leave nothing half-written."""
+    import psutil
+
+    left = psutil.Process().children(recursive=True)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+        _, left = psutil.wait_procs(left, timeout=5)
+
+
+@contextmanager
+def _running_cluster(address: str) -> Iterator:
+    """A client of the scheduler at `address`. ValueError where there is none, or it has no worker."""
+    example = "the address of a running one, such as tcp://127.0.0.1:8786,"
+    try:
+        if not re.fullmatch(r"\w+://.+:\d+", address):
+            raise ValueError(address)
+        client = _client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{refusal('--scheduler', address, example)} (no scheduler answers there)"
+        ) from error
+    with client:
+        if not client.scheduler_info(n_workers=-1)["workers"]:
+            needed = f"a scheduler with workers (dask worker {address} --nworkers N)"
+            raise ValueError(refusal("--scheduler", address, needed))
+        yield client
+
+
+def _client(where, **options):
+    """A client that keeps its log to itself."""
+    import logging
+
+    from distributed import Client
+
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return Client(where, set_as_default=False, **options)
+
+
+def _minutes(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"

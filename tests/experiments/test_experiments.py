@@ -1,0 +1,107 @@
+"""Every experiment runs at a tiny scale, leaves a complete record, and gives the same numbers for the same seed."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from src.evidence.claims import CLAIMS
+from src.evidence.records import Record
+from src.experiments.resolve import resolve
+from src.experiments.table import CHAPTERS, EXPERIMENTS
+from src.workshop.measure import measure
+
+TINY = {
+    "structure": {"num_seeds": 2, "grid_side": 4, "num_samples": 50},
+    "linear-fails": {"num_seeds": 2, "num_patches": 16, "patch_dim": 4, "num_samples": 200},
+    "shortcut-exists": {"num_seeds": 2, "num_patches": 16, "patch_dim": 4, "num_samples": 100},
+    "idealized": {"num_seeds": 2, "num_patches": 16, "steps": 30, "batch_samples": 64},
+    "realistic": {
+        "num_seeds": 2,
+        "num_patches": 12,
+        "patch_dim": 5,
+        "num_samples": 60,
+        "num_test": 40,
+        "steps": 10,
+        "overtrain_steps": 20,
+        "record_every": 5,
+        "sample_sizes": [20],
+    },
+    "transfer": {
+        "num_seeds": 2,
+        "num_patches": 12,
+        "patch_dim": 5,
+        "num_samples": 60,
+        "num_test": 40,
+        "steps": 5,
+    },
+    "samples-needed": {
+        "num_seeds": 2,
+        "num_patches": [16, 32],
+        "linear_error": 0.03,
+        "patch_dim": 8,
+        "samples_per_patch": [2, 60],
+        "pretraining_samples": [400, 400],
+        "downstream_sizes": [1, 8],
+        "downstream_draws": 2,
+        "num_test": 400,
+        "steps": [60, 80],
+    },
+    "pe-locality": {
+        "num_seeds": 1,
+        "patch_size": 4,
+        "embed_dim": 8,
+        "depth": 1,
+        "mlp_dim": 8,
+        "epochs": 1,
+        "train_limit": 64,
+    },
+}
+TINY |= dict.fromkeys(("positional-svhn", "positional-imagenet"), TINY["pe-locality"] | {"num_heads": 2})
+
+
+def tiny(claim: str, **changes) -> Record:
+    return measure(claim, resolve(EXPERIMENTS[claim].chapter, {**TINY[claim], **changes}))
+
+
+@pytest.fixture(scope="module", params=TINY)
+def record(request) -> Record:
+    return tiny(request.param)
+
+
+def test_every_check_of_the_claim_finds_its_metric(record):
+    for check in CLAIMS[record.claim].checks:
+        assert len(record.values(check.metric)) >= 1
+        assert all(np.isfinite(record.values(check.metric)))
+
+
+def test_the_record_survives_the_disk(record, tmp_path):
+    assert Record.load(record.save(tmp_path / "record")) == record
+
+
+def test_provenance_is_complete(record):
+    assert record.scale == "laptop" and record.seed == record.parameters["seed"] == 0
+    assert record.parameters.keys() == EXPERIMENTS[record.claim].settings.model_fields.keys()
+    assert record.wall_seconds > 0 and record.peak_memory_bytes > 0
+    assert all((record.device, record.versions["torch"], record.commit, record.source_digest, record.started))
+
+
+def test_same_seed_same_numbers_in_any_order(record):
+    again = tiny(record.claim)
+    assert again.metrics == record.metrics
+    assert all(np.array_equal(again.arrays[name], record.arrays[name]) for name in record.arrays)
+
+
+def test_another_seed_gives_another_draw():
+    draws = [tiny("structure", seed=seed).arrays["coefficient"] for seed in (0, 1)]
+    assert not np.array_equal(*draws)
+
+
+def test_the_table_has_every_claim_with_a_function_and_the_chapter_that_shows_it():
+    assert EXPERIMENTS.keys() == CLAIMS.keys()
+    for claim, experiment in EXPERIMENTS.items():
+        module, _, function = experiment.run.partition(":")
+        assert callable(getattr(import_module(module), function))
+        assert experiment.chapter == CLAIMS[claim].chapter
+        assert issubclass(CHAPTERS[experiment.chapter].settings, experiment.settings)
+    assert {claim for chapter in CHAPTERS.values() for claim in chapter.measures} <= EXPERIMENTS.keys()

@@ -1,0 +1,100 @@
+"""The experiment on images: policies, checkpoints, validation images, the cost, the paper's picture."""
+
+import numpy as np
+import pytest
+import torch
+
+from src.experiments import images, pretrained
+from src.experiments.resolve import resolve
+from src.experiments.settings import ImagesSettings, PretrainedSettings
+
+TINY = ImagesSettings(
+    num_seeds=1, patch_size=4, embed_dim=8, depth=1, mlp_dim=8, epochs=1, train_limit=64, permute=False
+)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "policy", "expected"),
+    [
+        ("cifar100", "autoaugment", "autoaugment-cifar10"),
+        ("svhn-1083", "autoaugment", "autoaugment-svhn"),
+        ("tiny-imagenet-50", "autoaugment", "autoaugment-imagenet"),
+        ("digits", "randaugment", "randaugment"),
+        ("digits", "none", None),
+    ],
+)
+def test_the_policy_is_the_one_learned_on_such_images(dataset, policy, expected):
+    chosen = images.augmentation(ImagesSettings(dataset=dataset, policy=policy, image_size=32))
+    assert chosen.policy == expected and chosen.crop_padding == 4
+
+
+def test_a_resized_crop_takes_the_place_of_the_shifted_one():
+    chosen = images.augmentation(ImagesSettings(dataset="cifar10", resized_crop=0.5))
+    assert chosen.resized_crop == 0.5 and chosen.crop_padding == 0 and chosen.flip
+
+
+def test_settings_reach_the_training():
+    how = images.training_settings(
+        TINY.changed(epochs=90, gradient_clip=0.0, plain_steps=True, warmup_epochs=2.5, device="cpu")
+    )
+    assert (how.epochs, how.checkpoint_every, how.gradient_clip) == (90, 3, None)
+    assert (how.compile, how.warmup_epochs, how.accelerator) == (False, 2.5, "cpu")
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_encodings_are_added_to_the_positional_models_tokens_only_where_asked(added):
+    settings = TINY.changed(add_encoding=added)
+    models = {
+        kind: images.new_model(settings, kind, 10, torch.Generator().manual_seed(0))
+        for kind in ("content", "positional")
+    }
+    assert models["content"].add_encoding_to_tokens
+    assert models["positional"].add_encoding_to_tokens is added
+
+
+def test_both_models_of_a_repetition_begin_alike_and_a_permuted_one_too():
+    groups = images.new_models(TINY.changed(permute=True), "positional", 10)
+    (plain,), (permuted,) = groups["positional"], groups["positional_permuted"]
+    assert plain.seed == permuted.seed
+    for one, other in zip(plain.network.parameters(), permuted.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    order = permuted.model.permutation
+    assert not torch.equal(order, order.sort().values)
+    assert torch.equal(plain.model.permutation, torch.arange(len(order)))
+
+
+def test_an_experiment_that_was_cut_off_goes_on_from_its_checkpoints(tmp_path):
+    settings = TINY.changed(checkpoint_folder=str(tmp_path / "checkpoints"), permute=True)
+    first = images.run(settings)
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()}
+    assert len(files) == 3
+    assert images.run(settings).metrics == first.metrics
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()} == files
+
+
+def test_settings_are_tried_out_on_validation_images():
+    tried, counted = (images.run(TINY.changed(eval_split=split)) for split in ("validation", "test"))
+    for index, model in enumerate(("content", "positional")):
+        last = [each[-1] for each in tried.arrays["accuracy_by_epoch"][index]]
+        assert tried.metrics[f"accuracy_{model}"] == pytest.approx(last, abs=1e-3)
+        assert [each[-1] for each in counted.arrays["accuracy_by_epoch"][index]] == pytest.approx(last)
+    assert not np.array_equal(tried.arrays["images"], counted.arrays["images"])
+
+
+def test_the_cost_of_imagenet_is_counted_attention_included():
+    cost = images.training_cost(resolve("07_imagenet", preset="paper"), num_images=10)
+    tokens, width, depth = 197, 192, 12
+    block, keys_and_values = 12 * width**2 + 2 * tokens * width, 2 * width**2
+    # of the last block only the CLS token is read
+    by_hand = 2 * tokens * ((depth - 1) * block + keys_and_values)
+    assert cost["forward"] == pytest.approx(by_hand, rel=0.03)
+    assert cost["training"] == cost["forward"] * 3 * 10 * 300
+
+
+def test_the_papers_picture_is_drawn_from_a_file_of_weights(tmp_path):
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("vit_small_patch32_224").state_dict(), tmp_path / "weights.pt")
+    picture = pretrained.run(PretrainedSettings(pretrained=str(tmp_path / "weights.pt")))
+    assert picture.arrays["similarity_after"].shape == (1, 49, 49)
+    assert not np.array_equal(picture.arrays["similarity_after"], picture.arrays["similarity_before"])
+    assert pretrained.run(PretrainedSettings()) is None

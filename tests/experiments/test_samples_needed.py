@@ -1,0 +1,114 @@
+"""Samples needed: read off curves, fitted against D, drawn; and the settings that are refused."""
+
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+import pytest
+
+from src.evidence.figures.scale import samples_needed as figure_of
+from src.evidence.records import Record
+from src.experiments.samples_needed import crossing, interval, needed_and_slopes, run, slope
+from src.experiments.settings import SamplesNeededSettings
+
+SIZES = np.array([[1, 4, 16], [10, 100, 1000]])
+THRESHOLD = np.array([0.9, 0.8])
+
+
+def test_the_crossing_is_log_linear_between_sizes():
+    accuracy = np.array([[0.8, 1.0, 1.0], [0.2, 0.4, 0.8]])
+    assert crossing(SIZES, accuracy, THRESHOLD) == pytest.approx([2, 1000])
+
+
+def test_of_several_crossings_the_first_counts_and_ends_are_bounds():
+    accuracy = np.array([[0.8, 0.95, 0.5], [0.9, 0.7, 0.9]])
+    first, at_once = crossing(SIZES, accuracy, THRESHOLD)
+    assert first == pytest.approx(4 ** (2 / 3)) and at_once == pytest.approx(10)
+    assert crossing(SIZES, accuracy - 0.2, THRESHOLD).tolist() == [inf, inf]
+
+
+def test_crossings_of_many_curves_are_those_of_each():
+    accuracy = np.random.default_rng(0).uniform(0.6, 1, (50, 2, 3))
+    together = crossing(SIZES, accuracy, THRESHOLD)
+    assert np.isinf(together).any() and np.isfinite(together).any()
+    for curves, found in zip(accuracy, together, strict=True):
+        for row in range(2):
+            after = next((i for i in range(3) if curves[row, i] >= THRESHOLD[row]), None)
+            if after is None:
+                assert found[row] == inf
+            else:
+                span = slice(max(after - 1, 0), after + 1)
+                expected = np.interp(THRESHOLD[row], curves[row, span], np.log(SIZES[row, span]))
+                assert np.log(found[row]) == pytest.approx(expected)
+
+
+def test_the_slope_is_the_exponent_and_unknown_where_a_count_is():
+    num_patches = np.array([32, 64, 256])
+    needed = np.stack([3.0 * num_patches**1.5, 7 * num_patches**0.0, [1, 2, inf]])
+    assert slope(num_patches, needed) == pytest.approx([1.5, 0, np.nan], nan_ok=True)
+
+
+def test_the_interval_holds_the_middle_and_is_open_where_too_much_is_unknown():
+    draws = np.arange(1001.0)
+    assert interval(draws).tolist() == [25, 975]
+    draws[:100] = np.nan
+    assert interval(draws).tolist() == [-inf, inf]
+
+
+def arrays() -> dict[str, np.ndarray]:
+    """Two seeds whose curves cross at 1 and 2 times D from scratch, and at 2 samples whatever D."""
+    num_patches, seeds = np.array([10, 40]), np.array([1, 2])
+    sizes = {"scratch": np.outer(num_patches, [0.5, 4]), "kept": np.tile([1.0, 8.0], (2, 1))}
+    crossed = {"scratch": np.outer(num_patches, seeds), "kept": np.full((2, 2), 2.0)}
+    found = {"num_patches": num_patches, "threshold": np.array([0.5, 0.5])}
+    for arm in sizes:
+        logs = np.log(sizes[arm])
+        share = (logs[..., None] - np.log(crossed[arm])[:, None]) / np.diff(logs, axis=1)[..., None]
+        found |= {f"sizes_{arm}": sizes[arm].round().astype(int), f"accuracy_{arm}": 0.5 + share}
+    return found
+
+
+def test_seeds_are_resampled_at_each_number_of_patches_and_alike_in_both_arms():
+    alone = np.array([[[0, 0], [0, 0]], [[0, 0], [1, 1]], [[1, 1], [1, 1]]])
+    metrics, needed = needed_and_slopes(arrays(), alone)
+    assert metrics["slope_scratch"] == pytest.approx([1]) and metrics["slope_kept"] == pytest.approx([0])
+    assert metrics["slope_scratch_low"] == pytest.approx([1]) and metrics["slope_gap_low"] == pytest.approx(
+        [1]
+    )
+    assert metrics["slope_scratch_high"] == pytest.approx([1.5])
+    assert needed["needed_scratch"] == pytest.approx([10 * 2**0.5, 40 * 2**0.5])
+    assert needed["needed_scratch_low"] == pytest.approx([10, 40])
+    assert needed["needed_scratch_high"] == pytest.approx([20, 80])
+
+
+def test_an_error_that_no_distractors_give_is_refused():
+    with pytest.raises(ValueError, match=r"linear_error = 0.6: a number in \(0, "):
+        run(SamplesNeededSettings(linear_error=0.6))
+
+
+@pytest.fixture
+def shown():
+    measured = arrays()
+    metrics, needed = needed_and_slopes(measured, np.zeros((5, 2, 2), dtype=int))
+    place = ("samples-needed", "scale", {"seed": 0, "num_seeds": 2}, 0, "laptop")
+    origin = ("cpu", {"torch": "2"}, "c", "d", "2026-01-01", 1.0, 1)
+    return Record(*place, metrics, *origin, arrays=measured | needed)
+
+
+def test_the_figure_draws_means_thresholds_and_counts(shown):
+    figure = figure_of(shown)
+    scratch, kept, counts = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == ["from scratch", "attention kept", "needed"]
+    curve = shown.arrays["accuracy_scratch"][1].mean(-1)
+    assert any(np.array_equal(line.get_ydata(), curve) for line in scratch.lines)
+    assert kept.get_xscale() == counts.get_yscale() == "log"
+    assert any(np.array_equal(line.get_ydata(), shown.arrays["needed_kept"]) for line in counts.lines)
+    assert counts.get_legend().get_texts()[0].get_text() == "from scratch: slope 1.00 [1.00, 1.00]"
+
+
+def test_a_bound_is_drawn_hollow_at_the_outermost_size(shown):
+    needed = {"needed_scratch": np.array([14.0, inf]), "needed_scratch_high": np.array([20.0, inf])}
+    metrics = shown.metrics | {"slope_scratch": [np.nan], "slope_scratch_high": [inf]}
+    counts = figure_of(replace(shown, metrics=metrics, arrays=shown.arrays | needed)).axes[2]
+    hollow = [line for line in counts.lines if line.get_markerfacecolor() == "none"]
+    assert hollow[0].get_xdata().tolist() == [40] and hollow[0].get_ydata().tolist() == [160]

@@ -1,0 +1,271 @@
+"""The command line as a user meets it: what it prints, its exit codes, and what it leaves on the disk."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from src import parameters
+from src.__main__ import main
+from src.evidence.records import Record, load_records
+
+TINY = ["-p", "num_seeds=2", "-p", "grid_side=4", "-p", "num_samples=50"]
+
+
+def spatial(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "src", *arguments], capture_output=True, text=True, cwd=cwd)
+
+
+def test_list_names_every_chapter_parameter_and_preset(capsys):
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    for chapter in parameters.chapters():
+        assert chapter in printed
+        for name in parameters.read_parameters(chapter):
+            assert f"  {name} = " in printed
+    assert "presets: laptop, paper" in printed
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["run", "--help"], ["sweep", "--help"]])
+def test_answers_without_torch_or_jupyter(arguments):
+    probe = (
+        "import sys, runpy; sys.argv = ['src', *sys.argv[1:]]\n"
+        "try: runpy.run_module('src', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'papermill', 'nbformat', 'matplotlib', 'dask', 'distributed'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+REFUSED = {
+    "unknown parameter": (["-p", "num_sample=3"], "the nearest: num_samples"),
+    "wrong type": (["-p", "seed=abc"], "seed = 'abc': int, ≥ 0 is needed"),
+    "out of range": (["-p", "distractor_prob=1.5"], "distractor_prob = 1.5: float, in [0, 1] is needed"),
+    "does not divide": (
+        ["-p", "block=3"],
+        "block = 3: int, ≥ 1, < grid_side, divides grid_side is needed; the nearest: 2",
+    ),
+    "no samples": (["-p", "num_samples=0"], "num_samples = 0: int, ≥ 4 is needed; the nearest: 4"),
+    "unknown preset": (
+        ["--preset", "papre"],
+        "preset = 'papre': laptop, paper is needed; the nearest: paper",
+    ),
+    "no value": (["-p", "seed"], "-p seed: name=value is needed"),
+}
+
+
+@pytest.mark.parametrize("command", [["run", "01_dataset"], ["record", "structure"]], ids=["run", "record"])
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_one_line_exit_2_and_nothing_written(command, case, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments, text = REFUSED[case]
+    assert main([*command, *arguments, "--out", "out"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and text in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["run", "03_synthetic"], "chapter = '03_synthetic': .*; the nearest: 03_synthetic_training"),
+        (
+            ["run", "03_synthetic_training", "-p", "degree=4"],
+            "degree = 4: int, ≥ 3, odd is needed; the nearest: 5",
+        ),
+        (
+            ["run", "03_synthetic_training", "-p", "steps=-5"],
+            "steps = -5: int, ≥ 1 is needed; the nearest: 1",
+        ),
+        (
+            ["run", "05_cifar", "-p", "download=flase"],
+            "download = 'flase': bool is needed; the nearest: false",
+        ),
+        (["record", "realstic"], "claim = 'realstic': .*; the nearest: realistic"),
+        (["record", "pe-locality", "-p", "dataset=cifar10", "-p", "data_folder=nowhere"], "nowhere"),
+        (
+            ["record", "structure", "-p", "device=cuda"],
+            "device = 'cuda': no CUDA device is at hand; the nearest: 'cpu'",
+        ),
+    ],
+)
+def test_more_bad_input(arguments, text, capsys, tmp_path, monkeypatch):
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    if "device=cuda" in arguments:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main([*arguments, "--out", "out"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(text, error), error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_usage_errors_exit_2(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["rnu"])
+    assert caught.value.code == 2
+
+
+def test_record_writes_one_folder_and_refuses_to_overwrite_it(tmp_path, capsys):
+    command = ["record", "structure", *TINY, "-p", "seed=3", "--out", str(tmp_path)]
+    assert main(command) == 0
+    (record,) = load_records(tmp_path)
+    assert record.seed == 3 and record.parameters["grid_side"] == 4
+    assert main(command) == 2
+    assert "holds a record already" in capsys.readouterr().err
+    assert len(load_records(tmp_path)) == 1
+
+
+def test_a_diverging_record_keeps_its_trajectory(tmp_path, capsys):
+    import numpy as np
+
+    arguments = ["-p", "num_patches=16", "-p", "lr_value=1e200", "-p", "steps=50", "-p", "num_seeds=1"]
+    assert main(["record", "idealized", *arguments, "--out", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "lr_value = 1e+200 and lr_attention = 100" in error and "-diverged.npz" in error
+    (kept,) = tmp_path.rglob("*-diverged.npz")
+    assert len(np.load(kept)["alpha"]) > 1
+    assert not list(tmp_path.rglob("record.json"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_no_write_permission(tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    assert main(["record", "structure", *TINY, "--out", str(tmp_path / "out")]) == 2
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_an_output_below_a_file_is_refused_before_the_run(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for command in (["record", "structure"], ["run", "01_dataset"]):
+        assert main([*command, *TINY, "--out", str(tmp_path / "file" / "out")]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: cannot write") and error.count("\n") == 1
+
+
+def test_run_leaves_notebook_records_and_provenance_and_is_reused_or_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # any folder will do
+    command = ["run", "01_dataset", *TINY, "--out", "my-run"]
+    assert main([*command, "-p", "seed=3"]) == 0
+    out = tmp_path / "my-run"
+    assert sorted(path.name for path in out.iterdir()) == ["01_dataset.ipynb", "records", "run.json"]
+    assert Record.load(out / "records" / "structure").seed == 3
+    done = json.loads((out / "run.json").read_text())
+    assert done["parameters"]["seed"] == 3 and done["wall_seconds"] > 0
+
+    capsys.readouterr()
+    stamp = (out / "01_dataset.ipynb").stat().st_mtime_ns
+    assert main([*command, "-p", "seed=3"]) == 0
+    assert "holds this run already" in capsys.readouterr().err
+    assert (out / "01_dataset.ipynb").stat().st_mtime_ns == stamp
+
+    assert main([*command, "-p", "seed=4"]) == 2
+    assert "my-run is in use by another run (01_dataset" in capsys.readouterr().err
+    assert json.loads((out / "run.json").read_text()) == done
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("mine")
+    assert main(["run", "01_dataset", *TINY, "--out", str(tmp_path)]) == 2
+    assert "is in use by other files" in capsys.readouterr().err
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_a_record_that_is_told_to_end_leaves_nothing(tmp_path):
+    endless = [f"-p{name}=100000" for name in ("steps", "overtrain_steps")]
+    command = [sys.executable, "-m", "src", "record", "realistic", *endless, "--out", tmp_path]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        while not list(tmp_path.rglob(".laptop*")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.terminate()
+        assert process.communicate(timeout=60)[1] == "interrupted; nothing half-written was left\n"
+    finally:
+        process.kill()
+    assert process.returncode == 130 and not list(tmp_path.iterdir())
+
+
+def test_a_failing_chapter_fails_the_command_and_leaves_nothing(tmp_path, capsys):
+    arguments = ["-p", "dataset=cifar10", "-p", f"data_folder={tmp_path / 'nowhere'}"]
+    assert main(["run", "05_cifar", *arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_reports_the_machine(capsys):
+    assert main(["check"]) == 0
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("torch", "device", "free disk"))
+
+
+def test_plain_papermill_works_from_any_folder_and_refuses_a_wrong_name(tmp_path):
+    papermill = [sys.executable, "-m", "papermill", str(parameters.BOOK / "01_dataset.ipynb"), "out.ipynb"]
+    small = ["-p", "num_seeds", "1", "-p", "grid_side", "4", "-p", "num_samples", "50"]
+    done = subprocess.run(
+        [*papermill, *small, "-p", "seed", "3"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "seed = 3" in (tmp_path / "out.ipynb").read_text()
+    done = subprocess.run(
+        [*papermill, *small, "-p", "sed", "3"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "parameter = 'sed'" in done.stderr and "the nearest: seed" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    piped = f"{sys.executable} -m src list | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", piped], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "01_dataset\n", "")
+
+
+def test_list_is_quick():
+    # The promise is half a second; the bound leaves room for a loaded machine, the ratio is in benchmarks.
+    clock = time.perf_counter()
+    assert spatial("list").returncode == 0
+    assert time.perf_counter() - clock < 5
+
+
+def test_a_record_of_two_processes_is_that_of_one_and_written_once(tmp_path):
+    settings = {"train_limit": 64, "epochs": 1, "num_seeds": 1, "embed_dim": 12, "depth": 1, "permute": False}
+    arguments = ["record", "pe-locality", *(f"-p{name}={value}" for name, value in settings.items())]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for launcher, folder in (([], "one"), (torchrun, "two")):
+        command = [sys.executable, *launcher, "-m", "src", *arguments, "--out", tmp_path / folder]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    one, two = (load_records(tmp_path / folder) for folder in ("one", "two"))
+    assert len(one) == len(two) == 1
+    for name, values in one[0].metrics.items():
+        assert two[0].metrics[name] == pytest.approx(values, abs=1e-3), name
+
+
+def test_a_record_needs_neither_notebooks_nor_the_checkers_of_tests(tmp_path):
+    """As on a bare accelerator machine, which has torch, torchvision, Lightning and scikit-learn."""
+    absent = (
+        *("papermill", "nbformat", "jupyter_book", "ipykernel", "IPython", "traitlets", "pytest", "timm"),
+        *("jaxtyping", "beartype", "dask", "distributed"),
+    )
+    probe = (
+        "import sys, runpy\n"
+        f"sys.modules.update(dict.fromkeys({absent!r}))\n"
+        "sys.argv = ['src', *sys.argv[1:]]\n"
+        "runpy.run_module('src', run_name='__main__')"
+    )
+    tiny = ["-pepochs=1", "-ptrain_limit=64", "-pnum_seeds=1", "-pembed_dim=8", "-pdepth=1"]
+    tiny.append(f"-pcheckpoint_folder={tmp_path / 'checkpoints'}")
+    for claim, parameters_ in (("pe-locality", tiny), ("structure", ["-pnum_seeds=1", "-pnum_samples=50"])):
+        command = [sys.executable, "-c", probe, "record", claim, *parameters_, "--out", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    vision, _ = records = load_records(tmp_path)
+    assert [record.claim for record in records] == ["pe-locality", "structure"]
+    assert vision.parameters["checkpoint_folder"] == "checkpoints"
+    assert not any(tmp_path.name in file.name for file in (tmp_path / "pe-locality").iterdir())

@@ -1,0 +1,196 @@
+"""Grids, and what becomes of their points: finished, skipped, tried again, failed; never lost."""
+
+import pickle
+
+import pytest
+
+from src import chapters, parameters, sweep
+from src.__main__ import main
+from src.evidence.records import load_records
+
+TINY = ["-p", "num_seeds=1", "-p", "block=2", "-p", "num_samples=50"]
+
+
+def test_a_grid_is_every_combination_the_last_changing_fastest():
+    points = sweep.grid_points("01_dataset", ["seed=0:2", "num_samples=50, 100"], ["num_seeds=1"])
+    assert [point.name for point in points] == [
+        f"seed={seed}-num_samples={n}" for seed in (0, 1) for n in (50, 100)
+    ]
+    assert points[1].values == parameters.resolve(
+        "01_dataset", {"seed": 0, "num_samples": 100, "num_seeds": 1}
+    )
+
+
+@pytest.mark.parametrize(
+    ("chapter", "text", "expected"),
+    [
+        ("01_dataset", "seed=3:4", [3]),
+        ("01_dataset", "distractor_prob=0.5,1", [0.5, 1.0]),
+        ("01_dataset", "device=cpu,auto", ["cpu", "auto"]),
+        ("05_cifar", "permute=true,false", [True, False]),
+        ("03_synthetic_training", "sample_sizes=100,200;400", [[100, 200], [400]]),
+    ],
+)
+def test_values_are_read_as_their_parameter_reads_them(chapter, text, expected):
+    name = text.partition("=")[0]
+    assert [point.values[name] for point in sweep.grid_points(chapter, [text])] == expected
+
+
+def test_each_point_keeps_its_own_checkpoints():
+    points = sweep.grid_points("05_cifar", ["seed=0:2"], ["checkpoint_folder=/kept"])
+    assert [point.values["checkpoint_folder"] for point in points] == ["/kept/seed=0", "/kept/seed=1"]
+
+
+REFUSED = {
+    "no grid": ([], "at least one NAME=START:STOP or NAME=a,b,c is needed"),
+    "no value": (["-g", "seed"], "-g seed: NAME=START:STOP or NAME=a,b,c is needed"),
+    "unknown name": (["-g", "sed=0:3"], "the nearest: seed"),
+    "wrong type": (["-g", "seed=1,abc"], "seed = 'abc': int, ≥ 0 is needed"),
+    "out of range": (["-g", "distractor_prob=0.5,2"], "distractor_prob = 2: float, in [0, 1] is needed"),
+    "below the range": (["-g", "seed=-2:2"], "seed = -2: int, ≥ 0 is needed; the nearest: 0"),
+    "points that do not fit": (
+        ["-g", "grid_side=4,6", "-g", "block=2,3"],
+        "block = 3: int, ≥ 1, < grid_side, divides",
+    ),
+    "empty value": (["-g", "seed=1,"], "seed = '': int, ≥ 0 is needed"),
+    "empty range": (["-g", "seed=3:3"], "-g seed=3:3: START:STOP of 1 to 10000 values"),
+    "half a range": (["-g", "seed=3:"], "-g seed=3:: START:STOP in integers is needed"),
+    "endless range": (["-g", "seed=0:1000000000"], "the nearest: 0:10000"),
+    "endless grid": (["-g", "seed=0:1000", "-g", "num_seeds=1:99"], "a grid of 98000 points; at most 10000"),
+    "twice a value": (["-g", "distractor_prob=0.5,.5"], ".5 is there twice; each value once is needed"),
+    "twice -g": (["-g", "seed=1", "-g", "seed=2"], "-g seed=2: seed is set twice"),
+    "-g and -p": (["-g", "seed=0:3", "-p", "seed=1"], "-g seed=0:3: seed is set twice"),
+    "bad -p": (
+        ["-g", "seed=0:3", "-p", "block=3"],
+        "block = 3: int, ≥ 1, < grid_side, divides grid_side is needed",
+    ),
+    "preset": (["-g", "seed=0:3", "--preset", "papre"], "preset = 'papre': laptop, paper is needed"),
+    "workers": (["-g", "seed=0:3", "--workers", "0"], "--workers = 0: int, ≥ 1 is needed; the nearest: 1"),
+    "retries": (["-g", "seed=0:3", "--retries", "some"], "--retries = 'some': int, ≥ 0 is needed"),
+    "no address": (["-g", "seed=0:3", "--scheduler", "here"], "--scheduler = 'here': no scheduler answers"),
+    "both": (
+        ["-g", "seed=0:3", "--workers", "2", "--scheduler", "tcp://h:1"],
+        "--workers = 2: the scheduler",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused_is_one_line_exit_2_and_nothing_written(case, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments, text = REFUSED[case]
+    assert main(["sweep", "01_dataset", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and text in error, error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_points_cannot_share_a_folder():
+    with pytest.raises(ValueError, match="two points would share the folder data_folder=data"):
+        sweep.grid_points("05_cifar", ["data_folder=/a/data,/b/data"])
+
+
+def test_no_scheduler_at_an_address(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep, "CONNECT_SECONDS", 1)
+    assert main(["sweep", "01_dataset", "-g", "seed=0:2", "--scheduler", "tcp://127.0.0.1:1"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "--scheduler = 'tcp://127.0.0.1:1': no scheduler answers there" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_refused_before_anything_runs(capsys, tmp_path):
+    (tmp_path / "seed=1").mkdir()
+    (tmp_path / "seed=1" / "thesis.tex").write_text("mine")
+    assert main(["sweep", "01_dataset", "-g", "seed=0:2", "--out", str(tmp_path)]) == 2
+    assert "seed=1 is in use by other files" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.rglob("*")] == ["seed=1", "thesis.tex"]
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_chapters_error_travels_between_processes(refused):
+    error = pickle.loads(pickle.dumps(chapters.ChapterError("why", refused)))
+    assert (str(error), error.refused) == ("why", refused)
+
+
+@pytest.fixture
+def threads_instead():
+    """The address of a scheduler with one worker, both in this process: what is patched here is so there."""
+    from distributed import LocalCluster
+
+    options = {"processes": False, "dashboard_address": "127.0.0.1:0", "protocol": "tcp"}
+    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", **options) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_what_breaks_is_tried_again_and_what_refuses_is_not(threads_instead, tmp_path, monkeypatch):
+    tried, lines, real = [], [], chapters.read_run
+
+    def pretend(chapter, values, folder):
+        seed = values["seed"]
+        tried.append(seed)
+        if seed == 1:
+            raise chapters.ChapterError("it refuses", refused=True)
+        if seed == 2 or (seed == 0 and tried.count(0) == 1):
+            raise chapters.ChapterError("it breaks", refused=False)
+        folder.mkdir()
+
+    monkeypatch.setattr(chapters, "run", pretend)
+    monkeypatch.setattr(chapters, "read_run", lambda folder: real(folder) or {"wall_seconds": 1.0})
+    points = sweep.grid_points("01_dataset", ["seed=0:4"])
+    outcomes = sweep.run(
+        "01_dataset", points, tmp_path / "out", scheduler=threads_instead, report=lines.append
+    )
+    assert sorted(tried) == [0, 0, 1, 2, 2, 2, 3]
+    assert outcomes == {
+        "seed=0": sweep.Outcome(sweep.FINISHED, 1.0),
+        "seed=1": sweep.Outcome(sweep.FAILED, reason="it refuses"),
+        "seed=2": sweep.Outcome(sweep.FAILED, reason="it breaks"),
+        "seed=3": sweep.Outcome(sweep.FINISHED, 1.0),
+    }
+    assert len(lines) == 4 and lines[-1].startswith("4 of 4, 0:00 left: seed=")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["seed=0", "seed=3"]
+
+
+def test_a_worker_with_other_source_or_another_disk_says_so(tmp_path):
+    here = sweep.execute("01_dataset", {}, tmp_path / "point", "another digest")
+    assert here.status == sweep.FAILED and "are not those that the sweep began with" in here.reason
+    there = sweep.execute("01_dataset", {}, tmp_path / "nowhere" / "point", "any")
+    assert there.status == sweep.FAILED and "a folder that all share is needed" in there.reason
+
+
+def test_a_sweep_loses_no_point_to_one_that_fails_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # any folder will do
+    tiny = [f"-p{text}" for text in ("num_seeds=1", "num_patches=16", "steps=20")]
+    command = ["sweep", "02_theory", *tiny, "--workers", "2", "--retries", "0", "--out", "out"]
+    assert main([*command, "-g", "lr_value=1e200,0.001"]) == 1
+    printed = capsys.readouterr()
+    _, broken, finished = printed.out.splitlines()
+    assert broken.split()[:2] == ["lr_value=1e200", "failed"] and "lr_value = 1e+200" in broken
+    assert finished.split()[:2] == ["lr_value=0.001", "finished"]
+    assert len(printed.err.splitlines()) == 2 and "papermill" not in printed.err
+    out = tmp_path / "out"
+    assert [folder.name for folder in out.iterdir()] == ["lr_value=0.001"]
+    assert [each.parameters["lr_value"] for each in load_records(out) if each.claim == "idealized"] == [0.001]
+
+    stamp = (out / "lr_value=0.001" / "run.json").stat().st_mtime_ns
+    assert main([*command, "-g", "lr_value=0.001"]) == 0
+    printed = capsys.readouterr()
+    assert "finished before" in printed.out and printed.err == ""
+    assert (out / "lr_value=0.001" / "run.json").stat().st_mtime_ns == stamp
+
+
+def test_points_run_on_the_workers_of_a_running_scheduler(tmp_path, capsys):
+    from distributed import LocalCluster
+
+    command = ["sweep", "01_dataset", *TINY, "-g", "grid_side=4", "--out", str(tmp_path)]
+    options = {"processes": True, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
+    with LocalCluster(n_workers=0, threads_per_worker=1, **options) as cluster:
+        command += ["--scheduler", cluster.scheduler_address]
+        assert main(command) == 2
+        assert "it has no worker; workers of one thread are needed" in capsys.readouterr().err
+        cluster.scale(1)
+        cluster.wait_for_workers(1)
+        assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["grid_side=4", "finished"]
+    assert chapters.read_run(tmp_path / "grid_side=4")["chapter"] == "01_dataset"
