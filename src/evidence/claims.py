@@ -81,6 +81,9 @@ ON_IMAGES = (
 )
 EIGHTH = "the paper's bound, 1/8"
 PLATEAU = "the theorem's conclusion, up to the 1 % that a finite run may miss"
+AT_ONE_STEP = "at the step that was fixed beforehand, not the best of all: up to the 1 % that a finite run may miss"
+FIGURE_4_PLATEAU = "printed: 7.5 %; exactly, the linear rule errs 7.84 %: both within about 0.7 points"
+FIGURE_4_END = "printed: 2.4 %; exactly, no rule errs less than 2.55 %: both within about 0.65 points"
 SIMILAR = "content minus positional; 3.0 points is the gap that the paper itself reports on ImageNet"
 AHEAD = (
     "as far the other way; added after the first runs: one-sided, a clear lead would have counted as similar"
@@ -173,16 +176,24 @@ CLAIMS = {
             "03_synthetic_training",
             "association, generalization",
             (
-                Check("association_peak", ">=", 0.99, PLATEAU, "every"),
+                Check("association_end", ">=", 0.99, AT_ONE_STEP, scale="laptop"),
+                Check("mass_end", ">=", 0.5, "a row then reads its own set more than all others", scale="laptop"),
                 Check(
                     "accuracy_end",
                     ">=",
                     0.96,
                     "within 3 points of the labelling function, 0.99 here",
                     "every",
+                    scale="laptop",
                 ),
+                Check("error_plateau", ">=", 0.070, FIGURE_4_PLATEAU, scale="paper"),
+                Check("error_plateau", "<=", 0.085, FIGURE_4_PLATEAU, scale="paper"),
+                Check("error_end", ">=", 0.020, FIGURE_4_END, scale="paper"),
+                Check("error_end", "<=", 0.032, FIGURE_4_END, scale="paper"),
+                Check("cosine_end", ">=", 0.96, "printed: 0.98 after step 10,000, up to 0.02", scale="paper"),
+                Check("association_end", ">=", 0.99, PLATEAU, scale="paper"),
             ),
-            THEORY,
+            ("laptop", "paper"),
         ),
         Claim(
             "transfer",

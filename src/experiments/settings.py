@@ -30,6 +30,7 @@ StepOfValue = Annotated[float, Field(ge=0, description="step size of the value v
 StepOfAttention = Annotated[
     float, Field(ge=0, description="step size of each entry of the attention logits A")
 ]
+Diagonal = Annotated[float, Field(description="sigma_A / sqrt(d): the held diagonal that the softmax sees")]
 Iterations = Annotated[int, Field(ge=1, description="iterations of the descent")]
 Every = Annotated[int, Field(ge=1, description="iterations between two measurements")]
 Sizes = list[Annotated[int, Ge(1)]]
@@ -123,6 +124,11 @@ class RealisticSettings(DistributionSettings, ActivationSettings):
     num_patches: Patches = 32
     patch_dim: PatchDim = 64
     distractor_prob: DistractorProb = 0.4
+    diagonal: Diagonal = 1.0
+    init_value: float = Field(0.001, ge=0, description="standard deviation of the entries of v at the start")
+    init_attention: float = Field(
+        0.001, ge=0, description="standard deviation of the attention logits at the start"
+    )
     num_samples: TrainSize = 8000
     num_test: TestSize = 4000
     lr_value: StepOfValue = 0.001
@@ -147,7 +153,7 @@ class RealisticSettings(DistributionSettings, ActivationSettings):
         return self
 
     def memory_bytes(self) -> int:
-        frames = 2 + self.overtrain_steps // self.record_every
+        frames = 1 + self.overtrain_steps
         frames += len(self.sample_sizes) * (2 + self.steps // self.record_every)
         each = self.patches_bytes(self.num_samples + self.num_test) + FLOAT * frames * self.num_patches**2
         return self.num_seeds * each
