@@ -81,7 +81,9 @@ ON_IMAGES = (
 )
 EIGHTH = "the paper's bound, 1/8"
 PLATEAU = "the theorem's conclusion, up to the 1 % that a finite run may miss"
-AT_ONE_STEP = "at the step that was fixed beforehand, not the best of all: up to the 1 % that a finite run may miss"
+AT_ONE_STEP = (
+    "at the step that was fixed beforehand, not the best of all: up to the 1 % that a finite run may miss"
+)
 FIGURE_4_PLATEAU = "printed: 7.5 %; exactly, the linear rule errs 7.84 %: both within about 0.7 points"
 FIGURE_4_END = "printed: 2.4 %; exactly, no rule errs less than 2.55 %: both within about 0.65 points"
 SIMILAR = "content minus positional; 3.0 points is the gap that the paper itself reports on ImageNet"
@@ -170,6 +172,37 @@ CLAIMS = {
             THEORY,
         ),
         Claim(
+            "events",
+            "Alpha grows while attention stays; then gamma grows more than rho;"
+            " with association there, alpha grows again.",
+            "S, paraphrased",
+            "02_theory",
+            "Events I, II, III, in this order",
+            (
+                Check(
+                    "gap_before_alpha",
+                    "<=",
+                    0.1,
+                    "Event I: at half of its way alpha has moved, attention has not",
+                ),
+                Check(
+                    "gamma_lead",
+                    ">=",
+                    0.0,
+                    "Event II: gamma's growth is more than rho's, either way",
+                    "every",
+                ),
+                Check(
+                    "alpha_growth",
+                    ">=",
+                    0.0,
+                    "Event III: ln of alpha at the end over alpha at association",
+                    "every",
+                ),
+            ),
+            ("laptop", "paper"),
+        ),
+        Claim(
             "realistic",
             "Gradient descent on the empirical risk, from random initialization, does so too.",
             "A",
@@ -177,7 +210,9 @@ CLAIMS = {
             "association, generalization",
             (
                 Check("association_end", ">=", 0.99, AT_ONE_STEP, scale="laptop"),
-                Check("mass_end", ">=", 0.5, "a row then reads its own set more than all others", scale="laptop"),
+                Check(
+                    "mass_end", ">=", 0.5, "a row then reads its own set more than all others", scale="laptop"
+                ),
                 Check(
                     "accuracy_end",
                     ">=",

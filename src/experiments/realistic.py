@@ -14,7 +14,9 @@ from src.synthetic.realistic import Run, check_finite, fresh_descent, many_desce
 from src.synthetic.tasks import Task
 from src.synthetic.transfer import accuracy_on
 
-MOVED = 0.01  # gain of a row's attention on its own set, mean over the rows, from which on attention has moved
+MOVED = (
+    0.01  # gain of a row's attention on its own set, mean over the rows, from which on attention has moved
+)
 
 
 def run(settings: RealisticSettings) -> Measured:
@@ -58,7 +60,7 @@ def run(settings: RealisticSettings) -> Measured:
 
 
 def _figure_4(curves: dict[str, torch.Tensor]) -> dict[str, list[float]]:
-    """Its readings, at `steps` and on the plateau: the last step at which attention to the own set is as at the start."""
+    """Its readings at `steps`, and on the plateau: the last step at which attention is where it was at the start."""
     mass = curves["set_mass"].mean(-1)
     still = (mass <= mass[:, :1] + MOVED).long().cumprod(1).sum(1) - 1
     plateau = curves["accuracy"].gather(1, still[:, None])[:, 0]
