@@ -7,7 +7,7 @@ from math import comb
 import torch
 from torch import Tensor
 
-from src.shapes import Float
+from src.common.shapes import Float
 from src.structure import Partition
 
 # 3^(D - C) inputs a set: 330,000 at D = 12, C = 2; beyond that a sample is cheaper than the population.

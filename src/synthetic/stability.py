@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import hessian
 from torch.nn.functional import softplus
 
-from src.shapes import Float
+from src.common.shapes import Float
 from src.structure import Partition
 from src.synthetic.exact import Population
 from src.synthetic.idealized import IdealizedModel
