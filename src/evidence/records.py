@@ -60,8 +60,13 @@ class Record:
     def text(self, metric: str, digits: int = 3) -> str:
         """The metric as the book quotes it: mean ± sample standard deviation (n)."""
         values = self.values(metric)
-        spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-        return f"{fmean(values):.{digits}f}{spread} (n = {len(values)})"
+        return f"{quote(values, digits)} (n = {len(values)})"
+
+    @property
+    def origin(self) -> str:
+        """Data, device, day and commit, for the eye."""
+        data = f"{self.parameters['dataset']}, " if "dataset" in self.parameters else ""
+        return f"{data}{self.device}, {self.started[:10]}, commit {self.commit}"
 
     def save(self, path: str | Path) -> Path:
         """Write the folder `path`, whole or not at all; FileExistsError where there is one already."""
@@ -98,6 +103,12 @@ class Record:
         except Exception as error:  # json, zip and numpy each have their own kind for a damaged file
             raise ValueError(f"{file} is not a readable record: {error}") from error
         return record
+
+
+def quote(values: Sequence[float], digits: int = 3) -> str:
+    """mean ± sample standard deviation; the mean alone where there is one value."""
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{digits}f}{spread}"
 
 
 def load_records(folder: str | Path = RESULTS) -> list[Record]:

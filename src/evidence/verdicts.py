@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from src.evidence.claims import SCALES, Check, Claim, find
+from src.evidence.claims import SCALES, Check, Claim, counts, find
 from src.evidence.records import Record, pooled
 from src.experiments.settings import REPETITION
 
@@ -25,6 +25,24 @@ class Verdict:
     @property
     def checks(self) -> tuple[Check, ...]:
         return self.claim.checks_at(self.scale)
+
+    @property
+    def measured(self) -> list[tuple[Check, list[float], bool]]:
+        """Each check with what it was asked of and whether it holds; empty where nothing was run."""
+        pairs = zip(self.checks, self.passed, strict=bool(self.passed))
+        return [(check, self.values[check.metric], passed) for check, passed in pairs]
+
+    @property
+    def style(self) -> str:
+        """The word as a class of the style sheet."""
+        return "not-run" if self.word == NOT_RUN else self.word
+
+    def count(self, metric: str) -> str:
+        """How many values a mean is of; or, where a record has one value of all its repetitions, how many those are."""
+        values, (first, *others) = self.values[metric], self.records
+        repetitions = first.parameters.get("num_seeds", 1)
+        one_of_all = len(values) == 1 and not others and repetitions > 1
+        return f"one value of {repetitions} repetitions" if one_of_all else f"n = {len(values)}"
 
 
 def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verdict:
@@ -70,6 +88,17 @@ def by_factor(key: str, records: Iterable[Record], factor: str, **held: object) 
         if setting | free == base:
             groups.setdefault(setting[factor], []).append(record)
     return {value: pooled(groups[value]) for value in sorted(groups)}
+
+
+def by_epochs(key: str, records: Iterable[Record], scale: str = "short") -> dict[int, Record]:
+    """The claim's pooled record for each number of epochs, ascending; where several settings had as many, the one
+    with most repetitions. Variants of the model are left out."""
+    groups: dict[int, list[Record]] = {}
+    for record in records:
+        plain = counts(record) and not record.parameters.get("add_encoding")
+        if record.claim == key and record.scale == scale and plain:
+            groups.setdefault(record.parameters["epochs"], []).append(record)
+    return {epochs: pooled(_largest_group(groups[epochs])) for epochs in sorted(groups)}
 
 
 def _largest_group(records: list[Record]) -> list[Record]:

@@ -19,6 +19,7 @@ from src.experiments.settings import ImagesSettings
 from src.vision.augment import Augmentation, normalize, standard_augmentation
 from src.vision.convnet import SmallConvNet
 from src.vision.images import ImageSet, StreamedImages, load_images
+from src.vision.permutation import Permuted
 from src.vision.probes import (
     attention_distance,
     attention_maps,
@@ -27,7 +28,7 @@ from src.vision.probes import (
     undo_permutation,
 )
 from src.vision.training import TrainingHistory, TrainingSettings, evaluate, fit, fit_ensemble
-from src.vision.vit import ATTENTIONS, Permuted, VisionTransformer
+from src.vision.vit import ATTENTIONS, VisionTransformer
 
 Images = ImageSet | StreamedImages
 
@@ -116,7 +117,7 @@ def new_model(settings: ImagesSettings, kind: str, num_classes: int, generator: 
         settings.num_heads,
         settings.mlp_dim,
         kind,
-        add_encoding_to_tokens=kind == "content" or settings.add_encoding,
+        add_encoding=settings.add_encoding,
         generator=generator,
     )
 

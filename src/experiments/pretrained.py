@@ -5,8 +5,8 @@ import numpy as np
 from src.common.seeding import child_generator
 from src.experiments.measured import Measured
 from src.experiments.settings import PretrainedSettings
+from src.vision.pretrained import load_pretrained, timm_model
 from src.vision.probes import locality, position_similarity
-from src.vision.vit import load_pretrained, timm_model
 
 MODEL = "vit_small_patch32_224"
 

@@ -35,7 +35,9 @@ class Experiment:
 CHAPTERS = {
     "01_dataset": Chapter(of.StructureSettings, measures=("structure",)),
     "02_theory": Chapter(of.TheorySettings, measures=("linear-fails", "shortcut-exists", "idealized")),
-    "03_synthetic_training": Chapter(of.TrainingSettings, measures=("realistic", "idealized")),
+    "03_synthetic_training": Chapter(
+        of.TrainingSettings, measures=("realistic", "idealized"), shows=f"realistic/{RECORDS}"
+    ),
     "04_transfer": Chapter(of.TransferSettings, measures=("transfer",)),
     "05_cifar": Chapter(of.ImagesSettings, measures=("pe-locality",), shows=RECORDS),
     "06_svhn": Chapter(

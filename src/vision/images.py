@@ -4,6 +4,7 @@ Three splits, never mixed. `test` is the official test set; `validation` is carv
 fixed rule; `train` is the rest. Where there is no test set (`digits`, a plain folder) it is carved off first.
 """
 
+import hashlib
 import os
 import re
 import warnings
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,6 +83,12 @@ class ImageSet:
         """Pixels per side."""
         return self.images.shape[-1]
 
+    def digest(self) -> str:
+        """16 hexadecimal digits of images and labels, in their order."""
+        total = hashlib.sha256(self.images.cpu().contiguous().numpy())
+        total.update(self.labels.cpu().contiguous().numpy())
+        return total.hexdigest()[:16]
+
     def to(self, device: torch.device | str) -> "ImageSet":
         """The same set with its tensors on `device`."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
@@ -112,6 +120,13 @@ class StreamedImages:
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
         return _read(self.paths[row], self.image_size), self.labels[row]
+
+    def digest(self) -> str:
+        """16 hexadecimal digits of the files' names and sizes, and of the labels, in their order."""
+        total = hashlib.sha256(self.labels.cpu().contiguous().numpy())
+        for path in self.paths:
+            total.update(f"{Path(path).parent.name}/{Path(path).name} {os.path.getsize(path)}\n".encode())
+        return total.hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> "StreamedImages":
         """The same images, whose batches arrive on `device`."""
@@ -375,9 +390,9 @@ def _labelled_files(
 
 def _read_class_folders(folder: Path) -> dict[str, str]:
     """Class of each image below a folder of class folders."""
-    class_of = {}
+    class_of, known = {}, {}
     for name in _subfolders(folder):
-        paths = _image_files(folder / name)
+        paths = _image_files(folder / name, known)
         if not paths:
             raise FileNotFoundError(
                 f"{folder / name}: no images of this class; one or more of {_extensions()} are needed"
@@ -411,14 +426,39 @@ def _read_label_file(file: Path) -> dict[str, str]:
     return class_of
 
 
-def _image_files(folder: Path) -> list[str]:
-    """Image files at any depth, sorted; hidden files are other programs' traces."""
-    return sorted(
-        os.path.join(base, file)
-        for base, _, files in os.walk(folder, followlinks=True)
-        for file in files
-        if file.lower().endswith(_extensions()) and not file.startswith(".")
-    )
+def _image_files(folder: Path, known: dict[tuple[int, int], str] | None = None) -> list[str]:
+    """Image files at any depth, sorted; hidden files are other programs' traces.
+
+    Links are followed, but each folder is visited once, and two paths to one file are refused: an image that is there
+    twice could be in the training and in the test set. `known` are the files of other classes; it gains these.
+    """
+    found, known, nameless = [], {} if known is None else known, 0
+    visited = {_identity(folder)}
+    for base, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        new = {_identity(Path(base, name)): name for name in sorted(folders, reverse=True)}
+        folders[:] = sorted(name for identity, name in new.items() if identity not in visited)
+        visited |= new.keys()
+        for path in (os.path.join(base, file) for file in files if not file.startswith(".")):
+            nameless += not os.path.splitext(path)[1]
+            if path.lower().endswith(_extensions()) and os.path.isfile(path):
+                first = known.setdefault(_identity(path), path)
+                if first != path:
+                    raise ValueError(f"{path} and {first} are one file; each image is needed once")
+                found.append(path)
+    if nameless:
+        warnings.warn(
+            f"{folder}: {nameless} file(s) without an ending such as .png are left out", stacklevel=2
+        )
+    return sorted(found)
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _extensions() -> tuple[str, ...]:
@@ -479,13 +519,24 @@ def _readable_rows(paths: list[str], failed: dict[int, Exception], max_corrupt: 
 
 def _read(path: str, image_size: int | None) -> UInt8[Tensor, "3 height width"]:
     """One image file as RGB, as torchvision's loader and its Resize and CenterCrop make it."""
-    from torchvision.datasets.folder import default_loader
+    from PIL import Image
     from torchvision.transforms.v2 import functional
 
-    image = default_loader(path)
+    with Image.open(path) as opened:
+        _check_kind(opened)
+        image = opened.convert("RGB")
     if image_size is not None:
         image = functional.center_crop(functional.resize(image, [image_size]), [image_size, image_size])
     return functional.pil_to_tensor(image)
+
+
+def _check_kind(image: Any) -> None:
+    """Refuse what is no picture of 8 bits a channel, or several: converted, it would be white, or one of many."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        raise ValueError(f"mode {image.mode}; 8 bits a channel are needed")
+    # a photograph in MPO format is followed by a preview of itself
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise ValueError(f"{image.n_frames} frames; one picture is needed")
 
 
 def _try_to_read(path: str, image_size: int | None) -> Tensor | Exception:
@@ -503,6 +554,7 @@ def _check(path: str) -> Exception | None:
 
     try:
         with Image.open(path) as image:
+            _check_kind(image)
             image.draft(None, (1, 1))
             image.load()
     except Exception as error:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from src.common.shapes import Float, Int
-from src.vision.vit import check_permutation
+from src.vision.permutation import check_permutation
 
 
 def position_similarity(
@@ -134,7 +134,7 @@ def attention_maps(
     (depth, heads, tokens, tokens); rows sum to one, row and column 0 belong to CLS.
     """
     attention = model(images, return_intermediates=True)[1].attention
-    return torch.stack([layer if layer.ndim == 3 else layer.mean(dim=0) for layer in attention])
+    return torch.stack([layer.mean(dim=0) for layer in attention])
 
 
 def attention_distance(

@@ -7,7 +7,7 @@ from src.common.choices import one_of
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 COMPILE = ("auto",)  # or True or False
 # Settings that a resumed run may change: they do not alter what is computed.
-FREE_ON_RESUME = ("accelerator", "devices", "num_nodes", "compile", "checkpoint_every", "progress")
+FREE_ON_RESUME = {"accelerator", "devices", "num_nodes", "compile", "checkpoint_every", "progress"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TrainingSettings:
     warmup_epochs : linear rise from 0; may be a fraction.
     label_smoothing : share of each label spread over all classes.
     gradient_clip : largest norm of the gradient; None for no limit.
-    precision : "32-true", "bf16-mixed", or "auto": the latter where the CUDA device computes in bfloat16.
+    precision : "32-true", "bf16-mixed", or "auto": the latter where the device computes in bfloat16.
     seed : of the data's order, the augmentation and dropout; the model comes initialized. `fit_ensemble` takes
         a seed for each member in its place.
     accelerator, devices, num_nodes : as in Lightning Fabric; under `torchrun` its numbers hold.

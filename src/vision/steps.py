@@ -37,6 +37,19 @@ def execution(compile: bool | str, device: torch.device, models: int, processes:
     return Execution(compile is True, models > 1 and (on_cuda or compile is True), on_cuda)
 
 
+def fastest_precision(device: torch.device) -> str:
+    """The other place where the device decides: bfloat16 where its products are computed in hardware, else float32.
+
+    On CPUs those are AMX or AVX512-BF16. See `src.vision.fast` for the attention that goes with it.
+    """
+    if device.type == "cuda":
+        in_hardware = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may lack it
+        in_hardware = any(capabilities.get(unit) for unit in ("amx_bf16", "avx512_bf16"))
+    return "bf16-mixed" if in_hardware else "32-true"
+
+
 class Step:
     """Takes steps of gradient descent with `models`, each on its own part of a batch, and none aware of the others.
 

@@ -6,10 +6,8 @@ batch and of the draws made for it, so that their number does not change the tra
 ensemble lie side by side in one batch, each with the order and the draws of its own seed.
 """
 
-import builtins
 import math
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,10 +21,13 @@ from torch.nn import functional as F
 
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int64
+from src.common.sources import digest, imported_files
+from src.vision import checkpoints
 from src.vision.augment import Augmentation, Draws, apply_policy, normalize
 from src.vision.images import ImageSet, StreamedImages
-from src.vision.settings import FREE_ON_RESUME, TrainingSettings
-from src.vision.steps import Step, checked_logits, execution
+from src.vision.progress import Progress
+from src.vision.settings import TrainingSettings
+from src.vision.steps import Step, checked_logits, execution, fastest_precision
 from src.vision.steps import parameter_groups as parameter_groups
 
 CHECK_EVERY = 20  # steps between looks at the loss, each of which waits for the device
@@ -42,7 +43,8 @@ class TrainingHistory:
     validation_loss, validation_accuracy : after the epoch; empty without validation images.
     learning_rate : of the epoch's last step.
     images_per_second : training only, all processes together; in an ensemble all members too.
-    seconds : the whole epoch, validation and callback too.
+    seconds : the whole epoch, validation and callback too, also of epochs before a resumption.
+    sources : digests of the source that trained it; more than one where it changed between resumptions.
     observations : what the callback returned, None excepted, by number of epochs trained; kept in checkpoints.
     """
 
@@ -52,6 +54,7 @@ class TrainingHistory:
     learning_rate: list[float] = field(default_factory=list)
     images_per_second: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
     observations: dict[int, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -195,8 +198,7 @@ def start_fabric(settings: TrainingSettings) -> Any:
     precision = settings.precision
     if precision == "auto":
         on_cuda = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-        has_bf16 = on_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-        precision = "bf16-mixed" if has_bf16 else "32-true"
+        precision = fastest_precision(torch.device("cuda" if on_cuda else "cpu"))
     fabric = Fabric(
         accelerator=settings.accelerator, devices=devices, num_nodes=num_nodes, precision=precision
     )
@@ -233,7 +235,7 @@ class _Run:
     train: ImageSet | StreamedImages
     settings: TrainingSettings
     augmentation: Augmentation
-    progress: "_Progress"
+    progress: Progress
     histories: list[TrainingHistory]
     failed: set[int] = field(default_factory=set)
 
@@ -272,7 +274,7 @@ def _start(
     how = execution(settings.compile, fabric.device, len(models), processes)
     step = Step(models, train, settings, fabric, how)
     shown = settings.progress and fabric.is_global_zero
-    progress = _Progress(settings.epochs, len(train) // batch, batch * len(models), shown)
+    progress = Progress(settings.epochs, len(train) // batch, batch * len(models), shown)
     histories = [TrainingHistory() for _ in models]
     return _Run(fabric, models, list(seeds), step, train, settings, augmentation, progress, histories)
 
@@ -284,26 +286,14 @@ def _check_members(models: Sequence[nn.Module], seeds: Sequence[int]) -> None:
         )
     if len(set(map(id, models))) < len(models):
         raise ValueError("models holds one model twice; each member needs its own")
-    first = _architecture(models[0])
+    first = checkpoints.architecture(models[0])
     for index, model in enumerate(models):
-        own = _architecture(model)
+        own = checkpoints.architecture(model)
         for name in first | own:
             if own.get(name) != first.get(name):
                 raise ValueError(
                     f"models[{index}] has {name}={own.get(name)}, models[0] {first.get(name)}; the same is needed"
                 )
-
-
-def _architecture(model: nn.Module) -> dict[str, Any]:
-    """All that makes two models compute the same from the same weights, by name."""
-    parts: dict[str, Any] = {}
-    for path, module in model.named_modules():
-        parts[f"{path}.type"] = type(module).__name__
-        plain = {k: v for k, v in vars(module).items() if isinstance(v, int | float | str | tuple | None)}
-        parts |= {f"{path}.{name}": value for name, value in plain.items() if name != "training"}
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        parts[name] = (tuple(tensor.shape), tensor.dtype)
-    return {name.removeprefix("."): part for name, part in parts.items()}
 
 
 def _train(
@@ -317,8 +307,11 @@ def _train(
     validation = validation if validation is None else validation.to(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
-            if path is None or not _resume(run, path):
+            known = path and _identity(run, validation)
+            if path is None or not _resume(run, path, known):
                 _observe(run, callback)
+            for history in run.histories:
+                history.sources += [source for source in [_source()] if source not in history.sources]
             for epoch in range(run.epochs, settings.epochs):
                 begin = time.perf_counter()
                 _train_epoch(run, epoch)
@@ -329,7 +322,7 @@ def _train(
                     history.seconds.append(time.perf_counter() - begin)
                 due = (epoch + 1) % settings.checkpoint_every == 0 or epoch + 1 == settings.epochs
                 if path is not None and due:
-                    _save(run, path)
+                    _save(run, path, known)
         finally:
             run.step.release()
     return run.histories
@@ -423,103 +416,38 @@ def _observe(run: _Run, callback: Callable | None) -> None:
                 history.observations[len(history)] = seen
 
 
-# --- checkpoints ---
+# --- what a checkpoint holds ---
 
 
-def _trajectory(run: _Run) -> dict[str, Any]:
-    """All that must be the same for a resumed run to continue a trajectory."""
-    settings = {name: value for name, value in asdict(run.settings).items() if name not in FREE_ON_RESUME}
-    augmentation = {f"augmentation.{name}": value for name, value in asdict(run.augmentation).items()}
-    data = {"training images": len(run.train), "classes": len(run.train.classes)}
-    precision = {"precision": run.fabric.strategy.precision.precision}
-    return settings | augmentation | data | precision | {"seed": _one_or_all(run.seeds)}
+def _identity(run: _Run, validation: ImageSet | StreamedImages | None) -> dict[str, Any]:
+    data = {"training": run.train, "validation": validation}
+    precision = run.fabric.strategy.precision.precision
+    return checkpoints.identity(run.models, run.seeds, data, run.settings, run.augmentation, precision)
 
 
-def _one_or_all(members: Sequence) -> Any:
-    """What a checkpoint says of the members: a list, and of one alone the thing itself."""
-    return list(members) if len(members) > 1 else members[0]
+def _source() -> str:
+    return digest(imported_files("import src.vision.training"))
 
 
-def _save(run: _Run, path: Path) -> None:
-    """Write a checkpoint; at no time is there half a one under its name."""
+def _save(run: _Run, path: Path, known: dict[str, Any]) -> None:
     run.fabric.barrier()
-    if not run.fabric.is_global_zero:
-        return
-    state = {
-        "trajectory": _trajectory(run),
-        "model": _one_or_all([model.state_dict() for model in run.models]),
-        "optimizer": run.step.optimizer.state_dict(),
-        "history": _one_or_all([asdict(history) for history in run.histories]),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(state, partial)
-        if kinds := torch.serialization.get_unsafe_globals_in_checkpoint(partial):
-            needed = "numbers, strings, tensors, and lists and dicts of them, are needed"
-            raise ValueError(
-                f"callback returned {', '.join(kinds)}, which a checkpoint cannot keep; {needed}"
-            )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    if run.fabric.is_global_zero:
+        state = {
+            "models": [model.state_dict() for model in run.models],
+            "optimizer": run.step.optimizer.state_dict(),
+            "histories": [asdict(history) for history in run.histories],
+        }
+        checkpoints.write(path, known, state)
 
 
-def _resume(run: _Run, path: Path) -> bool:
+def _resume(run: _Run, path: Path, known: dict[str, Any]) -> bool:
     """Continue from a checkpoint; False if there is none."""
-    if not path.exists():
+    state = checkpoints.read(path, known)
+    if state is None:
         return False
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        parts = {name: state[name] for name in ("trajectory", "model", "optimizer", "history")}
-    except Exception as error:  # a damaged or foreign file fails in many ways
-        fault = f"not a whole checkpoint of fit ({type(error).__name__})"
-        raise ValueError(f"{path}: {fault}; another file, or none to start anew, is needed") from error
-    for name, now in _trajectory(run).items():
-        before = parts["trajectory"].get(name)
-        if before != now:
-            raise ValueError(
-                f"{path}: written with {name}={before!r}, now {now!r}; the same value is needed to resume"
-            )
-    alone = len(run.models) == 1
-    states, histories = ([parts[name]] if alone else parts[name] for name in ("model", "history"))
-    try:
-        for model, state in zip(run.models, states, strict=True):
-            model.load_state_dict(state)
-        run.step.load_optimizer(parts["optimizer"])
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{path}: holds another model ({reason}); the one it was written for is needed"
-        ) from error
-    run.histories = [TrainingHistory(**history) for history in histories]
+    for model, weights in zip(run.models, state["models"], strict=True):
+        model.load_state_dict(weights)
+    run.step.load_optimizer(state["optimizer"])
+    run.histories = [TrainingHistory(**history) for history in state["histories"]]
     run.failed = {i for i, history in enumerate(run.histories) if len(history) < run.epochs}
     return True
-
-
-class _Progress:
-    """One line on stderr: rewritten in place on a terminal, anew every few seconds elsewhere, none in a notebook."""
-
-    def __init__(self, epochs: int, steps: int, batch_size: int, shown: bool):
-        self.epochs, self.steps, self.batch_size = epochs, steps, batch_size
-        self.on_terminal = sys.stderr.isatty()
-        self.shown = shown and not hasattr(builtins, "__IPYTHON__")
-        self.begin = self.last = time.monotonic()
-        self.first, self.loss = None, math.nan
-
-    def show(self, epoch: int, step: int) -> None:
-        done, total, now = epoch * self.steps + step, self.epochs * self.steps, time.monotonic()
-        if self.first is None:
-            self.first = done - 1  # of a resumed run
-        if not self.shown or (now - self.last < (0.2 if self.on_terminal else 5) and done < total):
-            return
-        rate = (done - self.first) / (now - self.begin)
-        minutes, seconds = divmod(round((total - done) / rate), 60)
-        bar = "█" * (20 * done // total) + "·" * (20 - 20 * done // total)
-        line = (
-            f"{bar} epoch {epoch + 1}/{self.epochs}, step {step}/{self.steps}, loss {self.loss:.3f}, "
-            f"{rate * self.batch_size:,.0f} images/s, {minutes}:{seconds:02d} left"
-        )
-        end = "" if self.on_terminal and done < total else "\n"
-        print(f"\r{line}\033[K" if self.on_terminal else line, end=end, file=sys.stderr, flush=True)
-        self.last = now

@@ -1,15 +1,14 @@
 """The Vision Transformer of the paper's experiments, with content or with positional attention."""
 
-from copy import deepcopy
-from os import PathLike
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from src.common.choices import one_of
-from src.common.shapes import Float, Int, Shaped
-from src.vision.attention import EVERY, Attention, positional_attention
+from src.common.shapes import Float
+from src.vision.attention import Attention
+from src.vision.fast import fast_logits
 
 ATTENTIONS = ("content", "positional")
 
@@ -19,8 +18,8 @@ class Intermediates(NamedTuple):
 
     Attributes
     ----------
-    attention : one matrix a layer: (batch, heads, tokens, tokens) from content, (heads, tokens, tokens)
-        from positions. Rows sum to one; row and column 0 belong to the CLS token.
+    attention : of each layer: (batch, heads, tokens, tokens) from content, (1, heads, tokens, tokens) from
+        positions, the same for every image. Rows sum to one; row and column 0 belong to the CLS token.
     tokens : ``depth + 1`` tensors (batch, tokens, embed_dim): before the first block and after each.
     """
 
@@ -65,14 +64,15 @@ class Block(nn.Module):
         self.mlp = Mlp(embed_dim, mlp_dim)
 
     def forward(
-        self,
-        tokens: Float[Tensor, "batch tokens dim"],
-        attention: Float[Tensor, "heads tokens tokens"] | None = None,
-        return_attention: bool = False,
-        rows: slice = EVERY,
-    ) -> tuple[Float[Tensor, "batch rows dim"], Tensor | None]:
-        mixed, attention = self.attn(self.norm1(tokens), attention, return_attention, rows)
-        tokens = tokens[:, rows] + mixed
+        self, tokens: Float[Tensor, "batch tokens dim"], encodings: Float[Tensor, "1 tokens dim"] | None
+    ) -> tuple[Float[Tensor, "batch tokens dim"], Tensor]:
+        """The tokens after the block, and its attention; `encodings` are None where the tokens' content decides."""
+        normed = self.norm1(tokens)
+        source = (
+            normed if encodings is None else self.norm1(encodings)
+        )  # the one line in which the two differ
+        mixed, attention = self.attn(source, normed)
+        tokens = tokens + mixed
         return tokens + self.mlp(self.norm2(tokens)), attention
 
 
@@ -93,8 +93,9 @@ class VisionTransformer(nn.Module):
     mlp_dim : hidden width of the MLP of a block.
     attention : "content" (the vanilla ViT) or "positional".
     in_channels : channels of an image.
-    add_encoding_to_tokens : whether the encodings are also added to the tokens, as in the vanilla ViT.
-        Only positional attention can do without.
+    add_encoding : whether positional attention adds the encodings to the tokens too: a variant. By default they
+        enter through queries and keys alone, so that the values see the patches without them (Definition 3.2).
+        Content attention always adds them; it has no other way to see positions.
     generator : random stream of the initial weights; the global one if None.
 
     Raises
@@ -129,23 +130,18 @@ class VisionTransformer(nn.Module):
         attention: str = "content",
         in_channels: int = 3,
         *,
-        add_encoding_to_tokens: bool = True,
+        add_encoding: bool = False,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        _check_positive(image_size=image_size, patch_size=patch_size, in_channels=in_channels)
-        _check_positive(num_classes=num_classes, embed_dim=embed_dim, depth=depth)
-        _check_positive(num_heads=num_heads, mlp_dim=mlp_dim)
-        _check_multiple("image_size", image_size, "patch_size", patch_size)
-        _check_multiple("embed_dim", embed_dim, "num_heads", num_heads)
+        check_positive(image_size=image_size, patch_size=patch_size, in_channels=in_channels)
+        check_positive(num_classes=num_classes, embed_dim=embed_dim, depth=depth)
+        check_positive(num_heads=num_heads, mlp_dim=mlp_dim)
+        check_multiple("image_size", image_size, "patch_size", patch_size)
+        check_multiple("embed_dim", embed_dim, "num_heads", num_heads)
         one_of("attention", attention, ATTENTIONS)
-        if attention == "content" and not add_encoding_to_tokens:
-            raise ValueError(
-                "add_encoding_to_tokens=False needs attention='positional': "
-                "content attention sees positions through the tokens only"
-            )
         self.image_size, self.patch_size, self.in_channels = image_size, patch_size, in_channels
-        self.attention, self.add_encoding_to_tokens = attention, add_encoding_to_tokens
+        self.attention, self.add_encoding = attention, add_encoding or attention == "content"
         self.grid = (image_size // patch_size, image_size // patch_size)
         num_tokens = 1 + self.grid[0] * self.grid[1]
 
@@ -155,7 +151,6 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_dim) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.head = nn.Linear(embed_dim, num_classes)
-        self.register_buffer("frozen", None, persistent=False)  # see `freeze_attention`
         self._initialize(generator)
 
     def _initialize(self, generator: torch.Generator | None) -> None:
@@ -185,34 +180,25 @@ class VisionTransformer(nn.Module):
         ------
         ValueError : images of another shape or type than the model was built for.
         """
-        tokens = self._embed(images)
-        depth = len(self.blocks)
-        matrices = None if self.attention == "content" else self.positional_attention()
-        # After the last block the CLS token alone is read: unless all are to be shown, it alone is computed there.
-        rows = [EVERY] * (depth - 1) + [EVERY if return_intermediates else slice(0, 1)]
+        return self.reference(images) if return_intermediates else fast_logits(self, images)
+
+    def reference(self, images: Tensor) -> tuple[Float[Tensor, "batch classes"], Intermediates]:
+        """The equation, layer by layer; `src.vision.fast` gives the same logits sooner."""
+        tokens = self.embed(images)
+        encodings = self.pos_embed if self.attention == "positional" else None
         attentions, layers = [], [tokens]
-        for index, block in enumerate(self.blocks):
-            # Not `unbind`: of one layer, torch.compile (2.12, CPU) returns a wrong gradient of it.
-            own = None if matrices is None else matrices[index]
-            tokens, attention = block(tokens, own, return_intermediates, rows[index])
-            if return_intermediates:
-                attentions.append(attention)
-                layers.append(tokens)
-        logits = self.head(self.norm(tokens[:, 0]))
-        return (logits, Intermediates(tuple(attentions), tuple(layers))) if return_intermediates else logits
+        for block in self.blocks:
+            tokens, attention = block(tokens, encodings)
+            attentions.append(attention)
+            layers.append(tokens)
+        return self.head(self.norm(tokens[:, 0])), Intermediates(tuple(attentions), tuple(layers))
 
-    def positional_attention(self) -> Float[Tensor, "depth heads tokens tokens"]:
-        """The attention of positions alone: the vanilla formula with `pos_embed` in the place of the tokens."""
-        if self.frozen is not None:
-            return self.frozen
-        norms, projections = zip(*((block.norm1, block.attn.qkv) for block in self.blocks), strict=True)
-        return positional_attention(self.pos_embed[0], norms, projections, self.blocks[0].attn.num_heads)
-
-    def _embed(self, images: Tensor) -> Float[Tensor, "batch tokens dim"]:
+    def embed(self, images: Tensor) -> Float[Tensor, "batch tokens dim"]:
+        """CLS and the patches' embeddings, with the encodings where they are added."""
         self._check_images(images)
         patches = self.patch_embed(images)
         tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
-        return tokens + self.pos_embed if self.add_encoding_to_tokens else tokens
+        return tokens + self.pos_embed if self.add_encoding else tokens
 
     def _check_images(self, images: Tensor) -> None:
         expected = (self.in_channels, self.image_size, self.image_size)
@@ -224,188 +210,13 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"images: expected floating point, got {images.dtype}; scale them first")
 
 
-@torch.no_grad()
-def freeze_attention(model: VisionTransformer) -> VisionTransformer:
-    """A copy for evaluation whose attention matrices are computed here, once, instead of at each forward pass.
-
-    The copy is a snapshot and cannot grow stale: it has weights of its own, none of which learns, and refuses to
-    load others. Its logits are `model`'s, bit for bit. State dicts are as they were.
-
-    Raises
-    ------
-    ValueError : content attention, which every image has its own of; later, weights loaded into the copy.
-    """
-    if model.attention != "positional":
-        raise ValueError(f"model: attention={model.attention!r} differs by image; needed: 'positional'")
-    frozen = deepcopy(model).eval().requires_grad_(False)
-    frozen.frozen = model.positional_attention()
-    frozen.register_load_state_dict_pre_hook(_refuse_weights)
-    return frozen
-
-
-def _refuse_weights(*_) -> None:
-    raise ValueError(
-        "a frozen model loads no weights: its attention would stay; freeze_attention anew is needed"
-    )
-
-
-def permute_patches(
-    images: Shaped[Tensor, "batch channels height width"],
-    permutation: Int[Tensor, " patches"],
-    patch_size: int,
-) -> Shaped[Tensor, "batch channels height width"]:
-    """Move the patches of every image by one fixed permutation; inside a patch nothing changes.
-
-    Parameters
-    ----------
-    images : (batch, channels, height, width) of any type, height and width multiples of `patch_size`.
-    permutation : (patches,), patches counted row by row: place i shows what was at ``permutation[i]``.
-    patch_size : pixels per side of a patch.
-
-    Returns
-    -------
-    The permuted images, a new tensor of the same shape, type and device.
-
-    Raises
-    ------
-    ValueError : sides that are no multiples of `patch_size`, or indices that are no permutation.
-    """
-    rows, columns = _patch_grid(images, patch_size)
-    check_permutation(permutation, rows * columns)
-    return _move_patches(images, permutation, patch_size)
-
-
-class Permuted(nn.Module):
-    """A model that sees each image with its patches in another order, always the same; the order is no parameter.
-
-    Parameters
-    ----------
-    model : images to logits.
-    permutation : (patches,), as in `permute_patches`; ``torch.arange(patches)`` leaves the patches in their places.
-    patch_size : pixels per side of a patch.
-
-    Raises
-    ------
-    ValueError : indices that are no permutation and, when called, images with another number of patches.
-    """
-
-    def __init__(self, model: nn.Module, permutation: Int[Tensor, " patches"], patch_size: int):
-        super().__init__()
-        check_permutation(permutation, len(permutation))
-        self.model, self.patch_size = model, patch_size
-        # A buffer, so that it moves to the model's device; the state dict stays without it.
-        self.register_buffer("permutation", permutation, persistent=False)
-
-    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """The model's logits of the permuted images; nothing here waits for the device."""
-        rows, columns = _patch_grid(images, self.patch_size)
-        if len(self.permutation) != rows * columns:
-            raise ValueError(
-                f"images: expected {len(self.permutation)} patches, as many as permutation has, got {rows * columns}"
-            )
-        return self.model(_move_patches(images, self.permutation, self.patch_size))
-
-
-def _patch_grid(images: Tensor, patch_size: int) -> tuple[int, int]:
-    height, width = images.shape[-2:]
-    _check_positive(patch_size=patch_size)
-    _check_multiple("image height", height, "patch_size", patch_size)
-    _check_multiple("image width", width, "patch_size", patch_size)
-    return height // patch_size, width // patch_size
-
-
-def _move_patches(images: Tensor, permutation: Tensor, patch_size: int) -> Tensor:
-    rows, columns = _patch_grid(images, patch_size)
-    patches = images.unflatten(-1, (columns, patch_size)).unflatten(-3, (rows, patch_size))
-    patches = patches.transpose(-3, -2).flatten(2, 3)  # (batch, channels, patches, patch_size, patch_size)
-    patches = patches[:, :, permutation.to(images.device)]
-    return patches.unflatten(2, (rows, columns)).transpose(-3, -2).reshape(images.shape)
-
-
-def check_permutation(permutation: Int[Tensor, " patches"], num_patches: int) -> None:
-    """Refuse a tensor that does not hold each of 0 .. num_patches - 1 once.
-
-    Raises
-    ------
-    ValueError : naming how many indices there are, and how many of them are distinct and in range.
-    """
-    distinct = {index for index in permutation.tolist() if 0 <= index < num_patches}
-    if len(permutation) != num_patches or len(distinct) != num_patches:
-        raise ValueError(
-            f"permutation: expected each of 0..{num_patches - 1} once, got {len(permutation)} indices "
-            f"of which {len(distinct)} are distinct and in range; torch.randperm({num_patches}) makes one"
-        )
-
-
-# timm's names -> patch_size, embed_dim, num_heads; all have 12 blocks and mlp_dim = 4 embed_dim.
-TIMM_MODELS = {
-    "vit_tiny_patch16_224": (16, 192, 3),
-    "vit_small_patch32_224": (32, 384, 6),
-    "vit_small_patch16_224": (16, 384, 6),
-    "vit_base_patch32_224": (32, 768, 12),
-    "vit_base_patch16_224": (16, 768, 12),
-}
-TIMM_WEIGHTS = "https://huggingface.co/timm/{name}.augreg_in21k_ft_in1k/resolve/main/pytorch_model.bin"
-
-
-def timm_model(name: str, num_classes: int = 1000, **options) -> VisionTransformer:
-    """A model of timm's architecture `name`, with random weights.
-
-    Parameters
-    ----------
-    name : one of `TIMM_MODELS`.
-    num_classes : number of logits.
-    options : what else `VisionTransformer` takes, e.g. ``attention="positional"``.
-    """
-    one_of("name", name, TIMM_MODELS)
-    patch_size, embed_dim, num_heads = TIMM_MODELS[name]
-    return VisionTransformer(224, patch_size, num_classes, embed_dim, 12, num_heads, 4 * embed_dim, **options)
-
-
-def load_pretrained(name: str, weights: str | PathLike | None = None) -> VisionTransformer:
-    """The vanilla ViT `name` with timm's weights: ImageNet-21k, then fine-tuned on ImageNet-1k.
-
-    Parameters
-    ----------
-    name : one of `TIMM_MODELS`; the paper's picture of the encodings shows "vit_small_patch32_224".
-    weights : file of a state dict under timm's names. If None, the published file (92 MB for
-        "vit_small_patch32_224") is downloaded into torch.hub's cache at the first call, and read there later.
-
-    Raises
-    ------
-    ValueError : an unknown name, or weights of another architecture.
-    OSError : weights that can be neither read nor downloaded.
-
-    References
-    ----------
-    Steiner et al., "How to train your ViT?", TMLR 2022 (the weights).
-    """
-    model = timm_model(name)
-    source = str(weights) if weights is not None else TIMM_WEIGHTS.format(name=name)
-    try:
-        if weights is not None:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
-        else:
-            state = torch.hub.load_state_dict_from_url(
-                source, map_location="cpu", progress=False, file_name=f"{name}.bin", weights_only=True
-            )
-    except Exception as error:  # urllib, zip and pickle each fail in their own way; the user needs the source
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OSError(f"weights of {name}: cannot read {source} ({reason}); pass weights=<file>") from error
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(f"weights: {source} does not hold the parameters of {name}") from error
-    return model
-
-
-def _check_positive(**arguments: int) -> None:
+def check_positive(**arguments: int) -> None:
     for name, value in arguments.items():
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1; nearest: 1")
 
 
-def _check_multiple(name: str, value: int, of: str, unit: int) -> None:
+def check_multiple(name: str, value: int, of: str, unit: int) -> None:
     if value % unit:
         nearest = max(1, round(value / unit)) * unit
         raise ValueError(f"{name}={value} must be a multiple of {of}={unit}; nearest: {nearest}")

@@ -31,6 +31,11 @@ class ChapterError(RuntimeError):
         self.refused = refused
 
 
+def import_path() -> str:
+    """PYTHONPATH with which another process imports this very `src`."""
+    return os.pathsep.join(filter(None, [str(sources.ROOT), os.environ.get("PYTHONPATH")]))
+
+
 def notebook(chapter: str) -> Path:
     return BOOK / f"{chapter}.ipynb"
 
@@ -125,7 +130,7 @@ def _execute(chapter: str, settings: Parameters, folder: Path, report: Callable[
     defaults = resolve(chapter).model_dump()
     changed = {name: value for name, value in settings.model_dump().items() if value != defaults[name]}
     with (
-        _environment(OUT_VARIABLE, str(folder.resolve())),
+        _environment({OUT_VARIABLE: str(folder.resolve()), "PYTHONPATH": import_path()}),
         _ticking(chapter, report),
         tempfile.TemporaryDirectory(prefix="kernel-") as sockets,  # of its own: chapters may run side by side
     ):
@@ -147,15 +152,14 @@ def _execute(chapter: str, settings: Parameters, folder: Path, report: Callable[
 
 
 @contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
     try:
         yield
     finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager

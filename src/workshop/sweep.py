@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +20,6 @@ from typing import get_origin
 
 from src.common.choices import one_of, refusal
 from src.common.folders import remove_parts
-from src.common.sources import ROOT
 from src.experiments.base import Parameters
 from src.experiments.resolve import LAPTOP, parse_value, resolve, resolve_run
 from src.experiments.settings import FOLDERS
@@ -31,6 +31,8 @@ MOST_POINTS = 10_000
 CONNECT_SECONDS = 10
 FINISHED, BEFORE, FAILED = "finished", "finished before", "failed"
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+PROGRAM = [sys.executable, "-m", "src"]
+ONE_PARSES = threading.Lock()  # ast.parse in two threads at once fails now and then in Python 3.11
 REFUSED = 2  # exit code of a run that says no to its input: of no use to try again
 
 
@@ -219,14 +221,15 @@ def execute(arguments: Sequence[str], folder: Path, digest: str) -> Outcome:
     if not folder.parent.is_dir():
         needed = "a folder that all share is needed"
         return Outcome(FAILED, reason=f"{folder.parent} is not there on {platform.node()}; {needed}")
-    if chapters.chapter_digest(arguments[1]) != digest:
+    with ONE_PARSES:
+        same = chapters.chapter_digest(arguments[1]) == digest
+    if not same:
         fault = f"source, book or versions on {platform.node()} are not those that the sweep began with"
         return Outcome(FAILED, reason=fault)
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     point = subprocess.Popen(
-        [sys.executable, "-m", "src", *arguments],
+        [*PROGRAM, *arguments],
         cwd=folder.parent,
-        env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": chapters.import_path()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

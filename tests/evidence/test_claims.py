@@ -4,9 +4,9 @@ import pytest
 
 from src.evidence import claims, pages
 from src.evidence.claims import CLAIMS
-from src.evidence.figures.scale import factor_panels
+from src.evidence.figures.scale import epoch_panels, factor_panels
 from src.evidence.records import Record
-from src.evidence.verdicts import by_factor, judge, strongest
+from src.evidence.verdicts import by_epochs, by_factor, judge, strongest
 from src.experiments.table import CHAPTERS
 
 
@@ -120,9 +120,7 @@ def test_a_live_run_on_validation_images_has_no_verdict():
 def test_a_record_made_to_choose_settings_counts_for_no_claim():
     metrics = {"accuracy_positional": [0.6], "accuracy_gap": [0.0]}
     made = {"seed": 0, "num_seeds": 1, "eval_split": "test", "learning_rate": 0.001}
-    counted = record(
-        metrics, claim="positional-cifar10", chapter="05_cifar", parameters=made
-    )
+    counted = record(metrics, claim="positional-cifar10", chapter="05_cifar", parameters=made)
     tried = replace(
         counted, parameters=counted.parameters | {"eval_split": "validation", "learning_rate": 0.1}
     )
@@ -162,7 +160,7 @@ def test_a_chapters_table_has_its_claims_only_and_links_only_pages_that_are_ther
     table = pages.claims_table([], chapter="05_cifar")
     assert "<strong>permuted</strong>" in table and "<strong>realistic</strong>" not in table
     assert 'id="record-permuted"' in table and 'href="05_cifar.html#record-permuted"' in table
-    assert 'href="03_synthetic_training.html#verdict-realistic"' in pages.claims_table([])
+    assert 'href="02_theory.html#verdict-idealized"' in pages.claims_table([])
     assert 'id="verdict-realistic"' in pages.verdict_box(record(GOOD))
 
 
@@ -197,6 +195,12 @@ def test_the_footer_says_where_numbers_come_from():
     )
 
 
+def test_the_footer_tells_parameters_apart_in_which_records_differ():
+    longer = record(GOOD, claim="idealized", parameters={"seed": 0, "steps": 600})
+    foot = pages.footer(record(GOOD, parameters={"seed": 0, "steps": 120}), longer)
+    assert "seed = 0, steps = 120 (realistic), 600 (idealized)" in foot
+
+
 def test_a_record_can_show_another_claim_where_it_holds_its_metrics():
     measured = {check.metric: [check.bound] for check in CLAIMS["pe-locality"].checks}
     shown = record(measured, claim="positional-cifar10")
@@ -217,3 +221,36 @@ def test_the_panels_of_a_factor_are_means_and_spreads_of_its_records():
     line, caps, _ = figure.axes[0].containers[0]
     assert line.get_xdata().tolist() == [2, 4] and line.get_ydata().tolist() == pytest.approx([0.4, 0.6])
     assert caps[1].get_ydata()[1] == pytest.approx(0.6 + 0.02**0.5)
+
+
+def _short(accuracy: float, *, epochs: int, scale: str = "short", **changes) -> Record:
+    made = {"seed": 0, "num_seeds": 1, "epochs": epochs, "learning_rate": 0.001, "add_encoding": False}
+    metrics = {"accuracy_content": [accuracy], "accuracy_positional": [0.5], "accuracy_gap": [accuracy - 0.5]}
+    return record(metrics, claim="positional-cifar10", scale=scale, parameters=made | changes)
+
+
+def test_by_epochs_takes_the_setting_with_most_repetitions_and_no_variant():
+    runs = [
+        _short(0.7, epochs=30),
+        _short(0.1, epochs=15, learning_rate=0.1),
+        _short(0.5, epochs=15),
+        _short(0.6, epochs=15, seed=1),
+        _short(0.2, epochs=60, add_encoding=True),
+        _short(0.2, epochs=60, eval_split="validation"),
+        _short(0.2, epochs=60, scale="laptop"),
+    ]
+    found = by_epochs("positional-cifar10", runs)
+    assert list(found) == [15, 30]
+    assert found[15].metrics["accuracy_content"] == [0.5, 0.6]
+    assert by_epochs("positional-cifar100", runs) == {}
+
+
+def test_the_panels_of_epochs_draw_both_models_and_their_difference():
+    by_value = by_epochs("positional-cifar10", [_short(0.7, epochs=30), _short(0.6, epochs=15)])
+    above, below = epoch_panels({"positional-cifar10": by_value}).axes
+    assert above.get_title() == "cifar10" and below.get_ylabel() == "content minus positional [share]"
+    content, positional = above.containers
+    assert content[0].get_xdata().tolist() == [15, 30]
+    assert content[0].get_ydata().tolist() == pytest.approx([0.6, 0.7])
+    assert positional[0].get_ydata().tolist() == pytest.approx([0.5, 0.5])
+    assert below.containers[0][0].get_ydata().tolist() == pytest.approx([0.1, 0.2])

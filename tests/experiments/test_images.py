@@ -48,8 +48,8 @@ def test_encodings_are_added_to_the_positional_models_tokens_only_where_asked(ad
         kind: images.new_model(settings, kind, 10, torch.Generator().manual_seed(0))
         for kind in ("content", "positional")
     }
-    assert models["content"].add_encoding_to_tokens
-    assert models["positional"].add_encoding_to_tokens is added
+    assert models["content"].add_encoding
+    assert models["positional"].add_encoding is added
 
 
 def test_both_models_of_a_repetition_begin_alike_and_a_permuted_one_too():

@@ -6,6 +6,7 @@ from math import inf
 import numpy as np
 import pytest
 
+from src.evidence.figures.scale import accuracy_by_samples
 from src.evidence.figures.scale import samples_needed as figure_of
 from src.evidence.records import Record
 from src.experiments.samples_needed import crossing, interval, needed_and_slopes, run, slope
@@ -104,6 +105,14 @@ def test_the_figure_draws_means_thresholds_and_counts(shown):
     assert kept.get_xscale() == counts.get_yscale() == "log"
     assert any(np.array_equal(line.get_ydata(), shown.arrays["needed_kept"]) for line in counts.lines)
     assert counts.get_legend().get_texts()[0].get_text() == "from scratch: slope 1.00 [1.00, 1.00]"
+
+
+def test_accuracy_by_samples_draws_no_counts_and_no_slope(shown):
+    figure = accuracy_by_samples(shown)
+    assert [ax.get_title() for ax in figure.axes] == ["from scratch", "attention kept"]
+    curve = shown.arrays["accuracy_kept"][1].mean(-1)
+    assert any(np.array_equal(line.get_ydata(), curve) for line in figure.axes[1].lines)
+    assert not any("slope" in text.get_text() for text in figure.axes[0].get_legend().get_texts())
 
 
 def test_a_bound_is_drawn_hollow_at_the_outermost_size(shown):

@@ -17,7 +17,7 @@ TRAINING = "03_synthetic_training"
 def refusal(call, *arguments, **options) -> str:
     """The one line with which a call refuses, at most 200 signs and within a second."""
     clock = time.perf_counter()
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  (the line is what is returned)
+    with pytest.raises(ValueError) as caught:
         call(*arguments, **options)
     assert time.perf_counter() - clock < 1
     text = str(caught.value)
@@ -214,7 +214,9 @@ def test_of_the_short_scale_alone_epochs_and_rate_are_free():
 
 
 def test_the_short_preset_is_the_papers_model_in_fewer_epochs():
-    short, paper = (resolve.resolve("05_cifar", preset=p, claim="positional-cifar10") for p in ("short", "paper"))
+    short, paper = (
+        resolve.resolve("05_cifar", preset=p, claim="positional-cifar10") for p in ("short", "paper")
+    )
     assert short.changed(epochs=300, warmup_epochs=5.0, learning_rate=paper.learning_rate) == paper
     assert short.warmup_epochs / short.epochs == pytest.approx(paper.warmup_epochs / paper.epochs)
 

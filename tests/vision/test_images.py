@@ -158,12 +158,10 @@ def test_every_kind_of_image_becomes_what_torchvision_makes_of_it(tmp_path):
         "RGBA": "png",
         "CMYK": "jpg",
         "1": "png",
-        "I;16": "png",
     }
     for i, (mode, ending) in enumerate(kinds.items()):
         picture = Image.radial_gradient("L").resize((30 + 7 * i, 24 + 2 * i))
-        picture = picture.convert("RGB" if mode != "I;16" else "I").convert(mode)
-        picture.save(folder / f"{i}.{ending}")
+        picture.convert("RGB").convert(mode).save(folder / f"{i}.{ending}")
     (folder / "palette.png").unlink(missing_ok=True)
     palette = Image.radial_gradient("L").convert("P")
     palette.save(folder / "palette.png", transparency=3)
@@ -172,7 +170,7 @@ def test_every_kind_of_image_becomes_what_torchvision_makes_of_it(tmp_path):
     loaded += [*load_images("imagefolder", tmp_path, "validation", image_size=16).images]
     reference = Compose([Resize(16), CenterCrop(16), PILToTensor()])
     expected = [reference(default_loader(str(path))) for path in sorted(folder.iterdir())]
-    assert len(loaded) == len(expected) == 9
+    assert len(loaded) == len(expected) == 8
     for image in expected:
         assert any(torch.equal(image, other) for other in loaded)
 
@@ -261,6 +259,58 @@ def test_a_corrupt_image_is_named_and_refused_or_skipped(tmp_path):
         with pytest.warns(UserWarning, match=re.escape(f"1 of 4 images cannot be read: {broken}")):
             data = load_images("imagefolder", tmp_path, "test", max_corrupt=0.25, **options)
         assert data.labels.tolist() == [0, 1, 1]
+
+
+def test_links_that_loop_are_walked_once(tmp_path):
+    """A folder that links to itself, and two that link to each other, add no image and end."""
+    root = make_folder(tmp_path / "data", {"cat": 10, "dog": 10})
+    (root / "cat" / "again").symlink_to(root / "cat")
+    (root / "dog" / "deep").mkdir()
+    (root / "dog" / "deep" / "up").symlink_to(root / "dog")
+    sizes = [len(load_images("imagefolder", root, split)) for split in SPLITS]
+    assert sum(sizes) == 20
+
+
+def test_two_paths_to_one_file_are_refused(tmp_path):
+    root = make_folder(tmp_path, {"cat": 4, "dog": 4})
+    (root / "cat" / "copy.png").symlink_to(root / "cat" / "000.png")
+    assert "are one file; each image is needed once" in error_of(ValueError, "imagefolder", root)
+    (root / "cat" / "copy.png").unlink()
+    (root / "dog" / "link.png").symlink_to(root / "cat" / "000.png")
+    assert "are one file; each image is needed once" in error_of(ValueError, "imagefolder", root)
+
+
+def test_what_is_no_regular_file_is_no_image(tmp_path):
+    root = make_folder(tmp_path, {"cat": 4, "dog": 4})
+    os.mkfifo(root / "cat" / "pipe.png")
+    (root / "cat" / "lost.png").symlink_to(root / "nowhere.png")
+    assert sum(len(load_images("imagefolder", root, split)) for split in SPLITS) == 8
+
+
+@pytest.mark.parametrize("budget", [2**30, 0])
+@pytest.mark.parametrize("kind", ["16 bits", "float", "animated"])
+def test_pictures_that_a_conversion_would_spoil_are_counted_as_unreadable(tmp_path, kind, budget):
+    make_folder(tmp_path / "train", {"cat": 5, "dog": 5})
+    root = make_folder(tmp_path / "test", {"cat": 40, "dog": 40})
+    file = root / "cat" / f"odd.{'png' if kind == '16 bits' else 'tiff'}"
+    if kind == "animated":
+        first, second = (Image.new("RGB", (20, 20), (shade,) * 3) for shade in (0, 255))
+        first.save(file, save_all=True, append_images=[second])
+    else:
+        Image.fromarray(np.full((20, 20), 300, np.uint16 if kind == "16 bits" else np.float32)).save(file)
+    options = {"image_size": 20, "memory_budget": budget}
+    refused = error_of(ValueError, "imagefolder", tmp_path, "test", **options, max_corrupt=0.0)
+    assert refused.startswith("1 of 81 images cannot be read")
+    with pytest.warns(UserWarning, match=r"1 of 81 .*odd.*(8 bits a channel|one picture)"):
+        kept = load_images("imagefolder", tmp_path, "test", **options, max_corrupt=0.05)
+    assert len(kept) == 80
+
+
+def test_files_without_an_ending_are_told(tmp_path):
+    root = make_folder(tmp_path, {"cat": 4, "dog": 4})
+    (root / "cat" / "picture").write_bytes((root / "cat" / "000.png").read_bytes())
+    with pytest.warns(UserWarning, match=r"cat: 1 file\(s\) without an ending"):
+        load_images("imagefolder", root)
 
 
 def test_a_folder_above_the_memory_budget_is_streamed(tmp_path):

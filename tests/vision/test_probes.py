@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from src.vision.permutation import permute_patches
 from src.vision.probes import (
     attention_distance,
     attention_maps,
@@ -11,7 +12,7 @@ from src.vision.probes import (
     position_similarity,
     undo_permutation,
 )
-from src.vision.vit import VisionTransformer, permute_patches
+from src.vision.vit import VisionTransformer
 
 
 def seeded(seed=0):

@@ -6,10 +6,11 @@ import torch
 from src.vision.augment import Augmentation
 from src.vision.convnet import SmallConvNet
 from src.vision.images import ImageSet, load_images
+from src.vision.permutation import Permuted
 from src.vision.settings import TrainingSettings
 from src.vision.steps import Execution, Step, execution, stack
 from src.vision.training import start_fabric
-from src.vision.vit import Permuted, VisionTransformer
+from src.vision.vit import VisionTransformer
 
 SETTINGS = TrainingSettings(accelerator="cpu", precision="32-true", gradient_clip=0.5)
 PLAIN, TOGETHER = Execution(False, False, False), Execution(False, True, False)
@@ -52,7 +53,8 @@ def losses_of_steps(step: Step, data: ImageSet, augmentation: Augmentation, step
 @pytest.mark.parametrize("augmentation", [Augmentation(1, False), Augmentation(1, mixup=0.3, cutmix=1.0)])
 def test_models_together_take_the_steps_of_each_alone(digits, kind, precision, augmentation):
     settings = dataclasses.replace(SETTINGS, precision=precision)
-    fabric, tolerance = start_fabric(settings), 1e-5 if precision == "32-true" else 2e-2
+    # In bfloat16 every attention matrix is rounded to 8 bits: about 1 % of a loss of 2.5 after six steps.
+    fabric, tolerance = start_fabric(settings), 1e-5 if precision == "32-true" else 3e-2
     runs = []
     for how in (PLAIN, TOGETHER):
         step = Step(models := new_models(kind), digits, settings, fabric, how)

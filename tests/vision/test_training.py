@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from torch import nn
 
 from src.vision.augment import Augmentation, normalize
 from src.vision.images import ImageSet, load_images
+from src.vision.permutation import Permuted
 from src.vision.training import (
     NonFiniteLossError,
     TrainingSettings,
@@ -21,6 +23,7 @@ from src.vision.training import (
     learning_rate_at,
     parameter_groups,
 )
+from src.vision.vit import VisionTransformer
 
 MIXED = Augmentation(crop_padding=1, flip=False, mixup=0.2, cutmix=1.0)
 QUIET = TrainingSettings(
@@ -213,8 +216,72 @@ def test_a_truncated_or_foreign_checkpoint_is_named(digits, tmp_path):
         fit(new_model(), digits, settings=settings(epochs=5), checkpoint=path)
     with pytest.raises(ValueError, match=r"run.pt: written with augmentation.crop_padding=0, now 1"):
         fit(new_model(), digits, settings=settings(), augmentation=MIXED, checkpoint=path)
-    with pytest.raises(ValueError, match=r"run.pt: holds another model"):
-        fit(new_model(width=8), digits, settings=settings(), checkpoint=path)
+
+
+def test_a_flipped_bit_is_found(digits, tmp_path):
+    path, draw = tmp_path / "run.pt", torch.Generator().manual_seed(0)
+    fit(new_model(), digits, settings=settings(), checkpoint=path)
+    whole = path.read_bytes()
+    for place in torch.randint(8 * len(whole), (30,), generator=draw).tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="not a whole checkpoint of fit"):
+            fit(new_model(), digits, settings=settings(), checkpoint=path)
+
+
+def vit(attention: str = "positional", num_heads: int = 2, **options) -> VisionTransformer:
+    return VisionTransformer(8, 2, 10, 12, 1, num_heads, 12, attention, **options)
+
+
+def relabelled(data: ImageSet) -> ImageSet:
+    return dataclasses.replace(data, labels=data.labels.flip(0))
+
+
+def repainted(data: ImageSet) -> ImageSet:
+    return dataclasses.replace(data, images=255 - data.images)
+
+
+def reordered(data: ImageSet) -> ImageSet:
+    return dataclasses.replace(data, images=data.images.flip(0), labels=data.labels.flip(0))
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "named"),
+    [
+        (vit(num_heads=3), None, "model 0: blocks.0.attn.num_heads=2, now 3"),
+        (vit(add_encoding=True), None, "model 0: add_encoding=False, now True"),
+        (vit("content"), None, "model 0: attention='positional', now 'content'"),
+        (vit(), relabelled, "training data="),
+        (vit(), repainted, "training data="),
+        (vit(), reordered, "training data="),
+    ],
+)
+def test_a_checkpoint_of_equal_shapes_but_another_model_or_other_data_is_refused(
+    digits, tmp_path, model, change, named
+):
+    path, plan = tmp_path / "run.pt", settings(epochs=1)
+    fit(vit(), digits, settings=plan, checkpoint=path)
+    data = change(digits) if change else digits
+    with pytest.raises(ValueError, match=f"run.pt: written with {named}") as caught:
+        fit(model, data, settings=plan, checkpoint=path)
+    assert str(caught.value).endswith("the same value is needed to resume")
+
+
+def test_a_checkpoint_of_another_order_of_patches_is_refused(digits, tmp_path):
+    path, plan = tmp_path / "run.pt", settings(epochs=1)
+    fit(Permuted(vit(), torch.arange(16), 2), digits, settings=plan, checkpoint=path)
+    with pytest.raises(ValueError, match="written with model 0: permutation="):
+        fit(Permuted(vit(), torch.arange(16).flip(0), 2), digits, settings=plan, checkpoint=path)
+
+
+def test_seconds_add_up_and_another_source_is_told(digits, tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    first = fit(new_model(), digits, settings=settings(), checkpoint=path)
+    monkeypatch.setattr("src.vision.training._source", lambda: "another")
+    resumed = fit(new_model(), digits, settings=settings(), checkpoint=path)
+    assert resumed.seconds == first.seconds
+    assert resumed.sources == [*first.sources, "another"]
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(digits, tmp_path):
@@ -222,7 +289,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(digits, tmp_pat
     with pytest.raises(ValueError, match=r"callback returned .*Fraction.*, which a checkpoint cannot keep"):
         fit(new_model(), digits, settings=settings(), checkpoint=path, callback=fraction_in_the_end)
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
-    assert len(torch.load(path, weights_only=True)["history"]["train_loss"]) == 2
+    content = path.read_bytes().partition(b"\n")[2]
+    histories = torch.load(io.BytesIO(content), weights_only=True)["histories"]
+    assert len(histories[0]["train_loss"]) == 2
 
 
 def fraction_in_the_end(epoch: int, model: nn.Module):
@@ -337,7 +406,6 @@ def test_two_processes_give_the_loss_curve_of_one(digits, tmp_path):
     for ours, theirs in zip(two, (one.train_loss, one.validation_loss, one.validation_accuracy), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
     # Its checkpoint is one that a single process resumes.
-    resumed = fit(
-        new_model(), digits, settings=settings(devices=1), augmentation=MIXED, checkpoint=tmp_path / "run.pt"
-    )
+    options = {"validation": validation, "augmentation": MIXED, "checkpoint": tmp_path / "run.pt"}
+    resumed = fit(new_model(), digits, settings=settings(devices=1), **options)
     assert resumed.train_loss == two[0]

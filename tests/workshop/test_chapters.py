@@ -4,15 +4,16 @@ import json
 
 import pytest
 
-from src import chapters, parameters, sources
+from src.common import sources
+from src.evidence import records
+from src.experiments.table import CHAPTERS
+from src.workshop import book, chapters
 
 
 @pytest.fixture
 def editable(monkeypatch, tmp_path):
     """A copy of the repository's text in which files can be changed."""
     import shutil
-
-    from src import records
 
     for name in ("src", "book", "results"):
         shutil.copytree(
@@ -21,7 +22,7 @@ def editable(monkeypatch, tmp_path):
     for name in ("requirements.txt", "requirements.lock"):
         shutil.copy(sources.ROOT / name, tmp_path)
     monkeypatch.setattr(sources, "ROOT", tmp_path)
-    monkeypatch.setattr(parameters, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(chapters, "BOOK", tmp_path / "book")
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     return tmp_path
 
@@ -35,22 +36,22 @@ EVERY = THEORY | IMAGES | {"claims", "scale", "speed"}
     ("file", "stale"),
     [
         ("src/synthetic/realistic.py", THEORY | {"scale"}),
-        ("src/recipes/scaling.py", {"scale"}),
+        ("src/experiments/samples_needed.py", {"scale"}),
         ("src/vision/vit.py", IMAGES),
-        ("src/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
+        ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
         ("src/structure.py", THEORY | {"scale"}),
-        ("src/chapters.py", set()),
+        ("src/workshop/chapters.py", set()),
         ("book/intro.md", set()),
         ("requirements.txt", EVERY),
         ("requirements.lock", EVERY),
-        ("src/claims.py", EVERY),
+        ("src/evidence/claims.py", EVERY),
     ],
 )
 def test_an_edit_makes_stale_what_depends_on_it_and_only_that(editable, file, stale):
-    before = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
+    before = {chapter: chapters.chapter_digest(chapter) for chapter in CHAPTERS}
     path = editable / file
     path.write_text(path.read_text() + "\n# edited\n")
-    after = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
+    after = {chapter: chapters.chapter_digest(chapter) for chapter in CHAPTERS}
     assert {chapter for chapter in before if before[chapter] != after[chapter]} == stale
 
 
@@ -73,11 +74,11 @@ def test_an_edit_of_a_chapter_makes_it_stale_but_its_outputs_do_not_count(editab
     [("transfer/new/record.json", IMAGES | {"claims", "scale"}), ("benchmarks/new-cpu.json", {"speed"})],
 )
 def test_a_new_result_makes_stale_the_pages_that_show_such(editable, new, stale):
-    before = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
+    before = {chapter: chapters.chapter_digest(chapter) for chapter in CHAPTERS}
     file = editable / "results" / new
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("{}")
-    after = {chapter: chapters.chapter_digest(chapter) for chapter in parameters.chapters()}
+    after = {chapter: chapters.chapter_digest(chapter) for chapter in CHAPTERS}
     assert {chapter for chapter in before if before[chapter] != after[chapter]} == stale
 
 
@@ -96,7 +97,7 @@ def test_what_is_written_back_has_outputs_but_no_bookkeeping(tmp_path):
         "nbformat_minor": 5,
     }
     (tmp_path / "in.ipynb").write_text(json.dumps(executed))
-    chapters.write_back(tmp_path / "in.ipynb", tmp_path / "out.ipynb")
+    book.write_back(tmp_path / "in.ipynb", tmp_path / "out.ipynb")
     written = json.loads((tmp_path / "out.ipynb").read_text())
     assert written["metadata"] == {"kernelspec": {}}
     assert written["cells"][0]["metadata"] == {"tags": ["parameters"]}

@@ -8,9 +8,11 @@ import time
 
 import pytest
 
-from src import parameters
 from src.__main__ import main
 from src.evidence.records import Record, load_records
+from src.experiments.table import CHAPTERS
+from src.workshop.chapters import BOOK
+from src.workshop.names import LONGEST, folder_name
 
 TINY = ["-p", "num_seeds=2", "-p", "grid_side=4", "-p", "num_samples=50"]
 
@@ -22,38 +24,63 @@ def spatial(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
 def test_list_names_every_chapter_parameter_and_preset(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
-    for chapter in parameters.chapters():
+    for chapter, page in CHAPTERS.items():
         assert chapter in printed
-        for name in parameters.read_parameters(chapter):
+        for name in page.settings.model_fields:
             assert f"  {name} = " in printed
-    assert "presets: laptop, paper" in printed
+    assert "presets: laptop, paper, short" in printed
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["run", "--help"], ["sweep", "--help"]])
-def test_answers_without_torch_or_jupyter(arguments):
+def test_list_of_one_chapter_has_its_parameters_with_type_range_and_meaning(capsys):
+    assert main(["list", "03_synthetic_training"]) == 0
+    printed = capsys.readouterr().out
+    assert "  num_samples = 8000  (int, ≥ 1) training samples, N\n" in printed
+    assert "claims: realistic" in printed and "01_dataset" not in printed
+    assert main(["list", "03_synthetic"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["list"], 0),
+        (["list", "05_cifar"], 0),
+        (["--help"], 0),
+        (["sweep", "--help"], 0),
+        (["run", "01_dataset", "-p", "seed=abc"], 2),
+        (["run", "02_theory", "-p", "num_patches=4000000000"], 2),
+        (["record", "structure", "-p", "num_samples=1000000000"], 2),
+        (["record", "realstic"], 2),
+        (["sweep", "01_dataset", "-g", "seed=a,b"], 2),
+    ],
+    ids=str,
+)
+def test_answers_and_refusals_need_neither_torch_nor_jupyter(arguments, code):
     probe = (
         "import sys, runpy; sys.argv = ['src', *sys.argv[1:]]\n"
         "try: runpy.run_module('src', run_name='__main__')\n"
-        "except SystemExit: pass\n"
+        "except SystemExit as end: code = end.code\n"
         "heavy = {'torch', 'numpy', 'papermill', 'nbformat', 'matplotlib', 'dask', 'distributed'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     done = subprocess.run([sys.executable, "-c", probe, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
 
 
 REFUSED = {
     "unknown parameter": (["-p", "num_sample=3"], "the nearest: num_samples"),
     "wrong type": (["-p", "seed=abc"], "seed = 'abc': int, ≥ 0 is needed"),
-    "out of range": (["-p", "distractor_prob=1.5"], "distractor_prob = 1.5: float, in [0, 1] is needed"),
+    "out of range": (
+        ["-p", "distractor_prob=1.5"],
+        "distractor_prob = 1.5: float, ≥ 0, ≤ 1 is needed; the nearest",
+    ),
     "does not divide": (
         ["-p", "block=3"],
-        "block = 3: int, ≥ 1, < grid_side, divides grid_side is needed; the nearest: 2",
+        "block = 3: a divisor of grid_side = 8, below it, is needed; the nearest: 2",
     ),
     "no samples": (["-p", "num_samples=0"], "num_samples = 0: int, ≥ 4 is needed; the nearest: 4"),
     "unknown preset": (
         ["--preset", "papre"],
-        "preset = 'papre': laptop, paper is needed; the nearest: paper",
+        "preset = 'papre': laptop, paper, short is needed; the nearest: paper",
     ),
     "no value": (["-p", "seed"], "-p seed: name=value is needed"),
 }
@@ -76,7 +103,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(command, case, capsys,
         (["run", "03_synthetic"], "chapter = '03_synthetic': .*; the nearest: 03_synthetic_training"),
         (
             ["run", "03_synthetic_training", "-p", "degree=4"],
-            "degree = 4: int, ≥ 3, odd is needed; the nearest: 5",
+            "degree = 4: an odd number is needed; the nearest: 5",
         ),
         (
             ["run", "03_synthetic_training", "-p", "steps=-5"],
@@ -90,7 +117,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(command, case, capsys,
         (["record", "pe-locality", "-p", "dataset=cifar10", "-p", "data_folder=nowhere"], "nowhere"),
         (
             ["record", "structure", "-p", "device=cuda"],
-            "device = 'cuda': no CUDA device is at hand; the nearest: 'cpu'",
+            r"device = 'cuda': a device at hand \(no CUDA device is\) is needed; the nearest: cpu",
         ),
     ],
 )
@@ -206,7 +233,7 @@ def test_check_reports_the_machine(capsys):
 
 
 def test_plain_papermill_works_from_any_folder_and_refuses_a_wrong_name(tmp_path):
-    papermill = [sys.executable, "-m", "papermill", str(parameters.BOOK / "01_dataset.ipynb"), "out.ipynb"]
+    papermill = [sys.executable, "-m", "papermill", str(BOOK / "01_dataset.ipynb"), "out.ipynb"]
     small = ["-p", "num_seeds", "1", "-p", "grid_side", "4", "-p", "num_samples", "50"]
     done = subprocess.run(
         [*papermill, *small, "-p", "seed", "3"], cwd=tmp_path, capture_output=True, text=True
@@ -218,6 +245,58 @@ def test_plain_papermill_works_from_any_folder_and_refuses_a_wrong_name(tmp_path
     )
     assert done.returncode != 0
     assert "parameter = 'sed'" in done.stderr and "the nearest: seed" in done.stderr
+
+
+TWENTY = {
+    "train_limit": 64, "image_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2, "mlp_dim": 8,
+    "epochs": 1, "num_seeds": 1, "plain_steps": True, "batch_size": 32, "learning_rate": 0.002, "weight_decay": 0.01,
+    "warmup_epochs": 0.5, "gradient_clip": 2.0, "label_smoothing": 0.1, "resized_crop": 0.5, "mixup": 0.1,
+    "cutmix": 0.1, "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [["record", "pe-locality"], ["run", "05_cifar"]], ids=" ".join)
+def test_twenty_parameters_make_a_folder_with_a_short_name_of_its_own(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = [f"-p{name}={value}" for name, value in TWENTY.items()]
+    if command[0] == "record":
+        arguments += ["--out", "outputs"]
+    assert len(TWENTY) == 20 and main([*command, *arguments]) == 0
+    made = {file.parent for file in tmp_path.glob("outputs/**/*.json") if "records" not in file.parts}
+    (folder,) = made
+    assert len(folder.name.encode()) <= LONGEST and "train_limit=64-image_size=8" in folder.name
+
+
+def test_a_folders_name_tells_what_differs_and_of_much_the_first_and_a_digest():
+    few = ["seed=3", "data_folder=/a/b", "checkpoint_folder=/c"]
+    assert folder_name("laptop", few) == "laptop-seed=3-data_folder=b"
+    many = [f"parameter_{k}={k}" for k in range(20)]
+    names = {folder_name("laptop", [*many, f"seed={seed}"]) for seed in range(5)}
+    assert len(names) == 5 and all(name.startswith("laptop-parameter_0=0-parameter_1=1-") for name in names)
+    assert all(
+        len(folder_name(*each).encode()) <= LONGEST
+        for each in (("s", ["dataset=" + "ä" * 5000]), ("s", many))
+    )
+
+
+def test_relative_folders_are_the_callers(tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    for split, index in ((split, index) for split in ("train", "val") for index in range(12)):
+        folder = tmp_path / "here" / "mine" / split / f"class{index % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (20 * index, 0, 0)).save(folder / f"{index}.png")
+    monkeypatch.chdir(tmp_path)
+    small = {**TWENTY, "batch_size": 4, "train_limit": 0}
+    for command, given in (
+        (["run", "06_svhn"], {"dataset": "here/mine", "checkpoint_folder": "kept"}),
+        (["record", "positional-svhn"], {"dataset": "mine", "data_folder": "here"}),
+    ):
+        arguments = [f"-p{key}={value}" for key, value in {**small, **given}.items()]
+        assert main([*command, *arguments, "--out", command[0]]) == 0, capsys.readouterr().err
+        (record,) = load_records(tmp_path / command[0])
+        assert record.parameters["dataset"] == given["dataset"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "kept", "record", "run"]
 
 
 def test_a_reader_that_goes_away_is_no_error():

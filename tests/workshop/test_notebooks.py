@@ -7,9 +7,11 @@ import re
 import pytest
 
 from src.evidence.claims import CLAIMS
-from src.workshop.parameters import BOOK, chapters, read_parameters
+from src.experiments.resolve import resolve
+from src.experiments.table import BENCHMARKS, CHAPTERS, RECORDS
+from src.workshop.chapters import BOOK
 
-WITH_A_RUN = [chapter for chapter in chapters() if chapter[0].isdigit() or chapter == "scale"]
+WITH_A_RUN = [chapter for chapter in CHAPTERS if chapter[0].isdigit() or chapter == "scale"]
 NBVAL_TAGS = {"nbval-skip", "nbval-ignore-output", "nbval-check-output", "nbval-raises-exception"}
 NBVAL_COMMENT = re.compile(r"^# (NBVAL_(IGNORE|CHECK)_OUTPUT|NBVAL_SKIP|NBVAL_RAISES_EXCEPTION)$")
 
@@ -26,7 +28,7 @@ def source(cell: dict) -> str:
     return "".join(cell["source"])
 
 
-@pytest.mark.parametrize("chapter", chapters())
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_committed_executed_without_errors_or_warnings(chapter):
     for cell in code(chapter):
         assert cell["execution_count"] is not None
@@ -36,22 +38,58 @@ def test_committed_executed_without_errors_or_warnings(chapter):
 
 
 @pytest.mark.parametrize("chapter", WITH_A_RUN)
-def test_one_parameters_cell_of_literals_each_with_its_rule_and_within_it(chapter):
-    tagged = [cell for cell in code(chapter) if "parameters" in cell["metadata"].get("tags", [])]
-    assert len(tagged) == 1
-    assert all(isinstance(statement, ast.Assign) for statement in ast.parse(source(tagged[0])).body)
-    parameters = read_parameters(chapter)
-    defaults = {name: parameter.default for name, parameter in parameters.items()}
-    assert "seed" in defaults
-    assert not any("=" in line.partition("#")[2] for line in source(tagged[0]).splitlines()), (
-        "papermill cannot read it"
-    )
-    for parameter in parameters.values():
-        assert parameter.check(parameter.default, defaults) == parameter.default
-        assert parameter.meaning
+def test_one_parameters_cell_of_few_literals_each_the_default_with_its_meaning(chapter):
+    (cell,) = [each for each in code(chapter) if "parameters" in each["metadata"].get("tags", [])]
+    statements, settings = ast.parse(source(cell)).body, resolve(chapter)
+    assert 1 <= len(statements) <= 8
+    for statement, line in zip(statements, source(cell).splitlines(), strict=True):
+        name, comment = statement.targets[0].id, line.partition("  # ")[2]
+        value = ast.literal_eval(statement.value)
+        assert value == getattr(settings, name) and type(value) is type(getattr(settings, name))
+        assert comment and "=" not in comment  # papermill cannot read such a line
+    assert statements[0].targets[0].id == "seed"
 
 
-@pytest.mark.parametrize("chapter", chapters())
+@pytest.mark.parametrize("chapter", WITH_A_RUN)
+def test_no_cell_before_the_settings_gives_a_parameter_another_value(chapter):
+    """`chapter_settings` takes the parameters from the globals, so that papermill may set any of them."""
+    fields = type(resolve(chapter)).model_fields
+    for cell in code(chapter):
+        if "chapter_settings(" in source(cell):
+            assert f'settings = chapter_settings("{chapter}", globals())' in source(cell)
+            return
+        if "parameters" not in cell["metadata"].get("tags", []):
+            names = {node.id for node in ast.walk(ast.parse(source(cell))) if isinstance(node, ast.Name)}
+            imported = {
+                alias.asname or alias.name
+                for node in ast.walk(ast.parse(source(cell)))
+                if isinstance(node, ast.ImportFrom | ast.Import)
+                for alias in node.names
+            } - {"chapter_settings"}
+            assert not (names | imported) & fields.keys()
+    raise AssertionError("no cell makes the settings")
+
+
+@pytest.mark.parametrize("chapter", WITH_A_RUN)
+def test_the_table_names_the_claims_that_a_chapter_measures(chapter):
+    text = "\n".join(source(cell) for cell in code(chapter))
+    assert set(re.findall(r'measure\("([\w-]+)"', text)) == {*CHAPTERS[chapter].measures}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_table_says_which_results_a_page_shows(chapter):
+    text = "\n".join(source(cell) for cell in code(chapter))
+    shown = {RECORDS: "load_records(", BENCHMARKS: "load_benchmarks("}
+    assert [pattern for pattern, call in shown.items() if call in text] == [
+        *filter(None, [CHAPTERS[chapter].shows])
+    ]
+
+
+def test_every_notebook_of_the_book_is_in_the_table():
+    assert [file.stem for file in sorted(BOOK.glob("*.ipynb"))] == sorted(CHAPTERS)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_cells_only_call_the_package(chapter):
     for cell in code(chapter):
         text = source(cell)
@@ -62,7 +100,7 @@ def test_cells_only_call_the_package(chapter):
             assert len(text.splitlines()) <= 15
 
 
-@pytest.mark.parametrize("chapter", chapters())
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_nbval_marker_is_one_that_nbval_knows(chapter):
     for cell in code(chapter):
         for tag in cell["metadata"].get("tags", []):
@@ -71,7 +109,7 @@ def test_every_nbval_marker_is_one_that_nbval_knows(chapter):
             assert "NBVAL" not in line or NBVAL_COMMENT.match(line)
 
 
-@pytest.mark.parametrize("chapter", chapters())
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_figure_has_alt_text_and_prose_before_it(chapter):
     previous = None
     for cell in cells(chapter):

@@ -1,12 +1,19 @@
 """Grids, and what becomes of their points: finished, skipped, tried again, failed; never lost."""
 
-import pickle
+import os
+import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
-from src import chapters, parameters, sweep
 from src.__main__ import main
 from src.evidence.records import load_records
+from src.experiments.resolve import resolve
+from src.experiments.settings import StructureSettings
+from src.workshop import chapters, sweep
 
 TINY = ["-p", "num_seeds=1", "-p", "block=2", "-p", "num_samples=50"]
 
@@ -16,9 +23,7 @@ def test_a_grid_is_every_combination_the_last_changing_fastest():
     assert [point.name for point in points] == [
         f"seed={seed}-num_samples={n}" for seed in (0, 1) for n in (50, 100)
     ]
-    assert points[1].values == parameters.resolve(
-        "01_dataset", {"seed": 0, "num_samples": 100, "num_seeds": 1}
-    )
+    assert points[1].settings == resolve("01_dataset", {"seed": 0, "num_samples": 100, "num_seeds": 1})
 
 
 @pytest.mark.parametrize(
@@ -33,12 +38,12 @@ def test_a_grid_is_every_combination_the_last_changing_fastest():
 )
 def test_values_are_read_as_their_parameter_reads_them(chapter, text, expected):
     name = text.partition("=")[0]
-    assert [point.values[name] for point in sweep.grid_points(chapter, [text])] == expected
+    assert [getattr(point.settings, name) for point in sweep.grid_points(chapter, [text])] == expected
 
 
 def test_each_point_keeps_its_own_checkpoints():
     points = sweep.grid_points("05_cifar", ["seed=0:2"], ["checkpoint_folder=/kept"])
-    assert [point.values["checkpoint_folder"] for point in points] == ["/kept/seed=0", "/kept/seed=1"]
+    assert [point.settings.checkpoint_folder for point in points] == ["/kept/seed=0", "/kept/seed=1"]
 
 
 REFUSED = {
@@ -46,11 +51,14 @@ REFUSED = {
     "no value": (["-g", "seed"], "-g seed: NAME=START:STOP or NAME=a,b,c is needed"),
     "unknown name": (["-g", "sed=0:3"], "the nearest: seed"),
     "wrong type": (["-g", "seed=1,abc"], "seed = 'abc': int, ≥ 0 is needed"),
-    "out of range": (["-g", "distractor_prob=0.5,2"], "distractor_prob = 2: float, in [0, 1] is needed"),
+    "out of range": (
+        ["-g", "distractor_prob=0.5,2"],
+        "distractor_prob = 2: float, ≥ 0, ≤ 1 is needed; the nearest: 1",
+    ),
     "below the range": (["-g", "seed=-2:2"], "seed = -2: int, ≥ 0 is needed; the nearest: 0"),
     "points that do not fit": (
         ["-g", "grid_side=4,6", "-g", "block=2,3"],
-        "block = 3: int, ≥ 1, < grid_side, divides",
+        "block = 3: a divisor of grid_side = 4, below it,",
     ),
     "empty value": (["-g", "seed=1,"], "seed = '': int, ≥ 0 is needed"),
     "empty range": (["-g", "seed=3:3"], "-g seed=3:3: START:STOP of 1 to 10000 values"),
@@ -62,12 +70,15 @@ REFUSED = {
     "-g and -p": (["-g", "seed=0:3", "-p", "seed=1"], "-g seed=0:3: seed is set twice"),
     "bad -p": (
         ["-g", "seed=0:3", "-p", "block=3"],
-        "block = 3: int, ≥ 1, < grid_side, divides grid_side is needed",
+        "block = 3: a divisor of grid_side = 8, below it, is needed",
     ),
-    "preset": (["-g", "seed=0:3", "--preset", "papre"], "preset = 'papre': laptop, paper is needed"),
+    "preset": (["-g", "seed=0:3", "--preset", "papre"], "preset = 'papre': laptop, paper, short is needed"),
     "workers": (["-g", "seed=0:3", "--workers", "0"], "--workers = 0: int, ≥ 1 is needed; the nearest: 1"),
     "retries": (["-g", "seed=0:3", "--retries", "some"], "--retries = 'some': int, ≥ 0 is needed"),
-    "no address": (["-g", "seed=0:3", "--scheduler", "here"], "--scheduler = 'here': no scheduler answers"),
+    "no address": (
+        ["-g", "seed=0:3", "--scheduler", "here"],
+        "--scheduler = 'here': the address of a running one",
+    ),
     "both": (
         ["-g", "seed=0:3", "--workers", "2", "--scheduler", "tcp://h:1"],
         "--workers = 2: the scheduler",
@@ -95,7 +106,9 @@ def test_no_scheduler_at_an_address(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "CONNECT_SECONDS", 1)
     assert main(["sweep", "01_dataset", "-g", "seed=0:2", "--scheduler", "tcp://127.0.0.1:1"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "--scheduler = 'tcp://127.0.0.1:1': no scheduler answers there" in error
+    assert (
+        error.count("\n") == 1 and "--scheduler = 'tcp://127.0.0.1:1': the address of a running one" in error
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -107,56 +120,84 @@ def test_a_folder_in_use_is_refused_before_anything_runs(capsys, tmp_path):
     assert [file.name for file in tmp_path.rglob("*")] == ["seed=1", "thesis.tex"]
 
 
-@pytest.mark.parametrize("refused", [True, False])
-def test_a_chapters_error_travels_between_processes(refused):
-    error = pickle.loads(pickle.dumps(chapters.ChapterError("why", refused)))
-    assert (str(error), error.refused) == ("why", refused)
-
-
 @pytest.fixture
-def threads_instead():
-    """The address of a scheduler with one worker, both in this process: what is patched here is so there."""
-    from distributed import LocalCluster
+def pretended(monkeypatch, tmp_path):
+    """Each point is a small process in the place of `python -m src`; what was tried, by seed."""
+    script = tmp_path / "pretend.py"
+    script.write_text(PRETEND)
+    monkeypatch.setattr(sweep, "PROGRAM", [sys.executable, str(script), str(tmp_path / "tried")])
+    return lambda: sorted((tmp_path / "tried").read_text().split())
 
-    options = {"processes": False, "dashboard_address": "127.0.0.1:0", "protocol": "tcp"}
-    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", **options) as cluster:
-        yield cluster.scheduler_address
+
+PRETEND = r"""
+import json, os, pathlib, signal, sys
+log, *arguments = sys.argv[1:]
+seed = next((a[7:] for a in arguments if a.startswith("-pseed=")), "0")
+out = pathlib.Path(next(a[6:] for a in arguments if a.startswith("--out=")))
+with open(log, "a") as file:
+    file.write(seed + "\n")
+first = pathlib.Path(log).read_text().split().count(seed) == 1
+if seed == "1":
+    sys.exit(print("error: it refuses", file=sys.stderr) or 2)
+if seed == "2" or (seed == "0" and first):
+    sys.exit(print("noise\nerror: it breaks", file=sys.stderr) or 1)
+if seed == "4" and first:
+    os.kill(os.getpid(), signal.SIGKILL)
+out.mkdir()
+(out / "run.json").write_text(json.dumps({"wall_seconds": 1.0}))
+"""
 
 
-def test_what_breaks_is_tried_again_and_what_refuses_is_not(threads_instead, tmp_path, monkeypatch):
-    tried, lines, real = [], [], chapters.read_run
-
-    def pretend(chapter, values, folder):
-        seed = values["seed"]
-        tried.append(seed)
-        if seed == 1:
-            raise chapters.ChapterError("it refuses", refused=True)
-        if seed == 2 or (seed == 0 and tried.count(0) == 1):
-            raise chapters.ChapterError("it breaks", refused=False)
-        folder.mkdir()
-
-    monkeypatch.setattr(chapters, "run", pretend)
-    monkeypatch.setattr(chapters, "read_run", lambda folder: real(folder) or {"wall_seconds": 1.0})
-    points = sweep.grid_points("01_dataset", ["seed=0:4"])
-    outcomes = sweep.run(
-        "01_dataset", points, tmp_path / "out", scheduler=threads_instead, report=lines.append
-    )
-    assert sorted(tried) == [0, 0, 1, 2, 2, 2, 3]
+def test_what_breaks_is_tried_again_and_what_refuses_is_not(pretended, tmp_path):
+    lines, points = [], sweep.grid_points("01_dataset", ["seed=0:5"])
+    outcomes = sweep.run("01_dataset", points, tmp_path / "out", sweep.Way(workers=2), lines.append)
+    assert pretended() == ["0", "0", "1", "2", "2", "2", "3", "4", "4"]
     assert outcomes == {
         "seed=0": sweep.Outcome(sweep.FINISHED, 1.0),
         "seed=1": sweep.Outcome(sweep.FAILED, reason="it refuses"),
         "seed=2": sweep.Outcome(sweep.FAILED, reason="it breaks"),
         "seed=3": sweep.Outcome(sweep.FINISHED, 1.0),
+        "seed=4": sweep.Outcome(sweep.FINISHED, 1.0),
     }
-    assert len(lines) == 4 and lines[-1].startswith("4 of 4, 0:00 left: seed=")
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["seed=0", "seed=3"]
+    assert len(lines) == 5 and lines[-1].startswith("5 of 5, 0:00 left: seed=")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["seed=0", "seed=3", "seed=4"]
+
+
+def test_a_point_that_is_killed_each_time_says_so(pretended, tmp_path):
+    points = sweep.grid_points("01_dataset", ["seed=4"])
+    outcomes = sweep.run("01_dataset", points, tmp_path / "out", sweep.Way(workers=1, retries=0))
+    assert outcomes["seed=4"].reason == "its process was killed, out of memory perhaps"
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_worker_with_other_source_or_another_disk_says_so(tmp_path):
-    here = sweep.execute("01_dataset", {}, tmp_path / "point", "another digest")
+    command = sweep.command("01_dataset", StructureSettings(), tmp_path / "point")
+    here = sweep.execute(command, tmp_path / "point", "another digest")
     assert here.status == sweep.FAILED and "are not those that the sweep began with" in here.reason
-    there = sweep.execute("01_dataset", {}, tmp_path / "nowhere" / "point", "any")
+    there = sweep.execute(command, tmp_path / "nowhere" / "point", "any")
     assert there.status == sweep.FAILED and "a folder that all share is needed" in there.reason
+
+
+@pytest.mark.parametrize("whom", ["group", "process"])
+def test_an_interrupted_sweep_leaves_no_process_and_no_file(whom, tmp_path):
+    """Ctrl-C in a terminal goes to the whole group; `kill -INT` to the one process."""
+    endless = [f"-p{name}=100000" for name in ("steps", "overtrain_steps")]
+    command = [sys.executable, "-m", "src", "sweep", "03_synthetic_training", *endless]
+    command += ["-g", "seed=0:4", "--workers", "2", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("out/.seed=*"))) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.2)
+        points = psutil.Process(process.pid).children(recursive=True)
+        (os.killpg if whom == "group" else os.kill)(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130 and said.splitlines()[-1] == "interrupted; nothing half-written was left"
+    assert points and not psutil.wait_procs(points, timeout=10)[1]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_loses_no_point_to_one_that_fails_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
@@ -188,7 +229,7 @@ def test_points_run_on_the_workers_of_a_running_scheduler(tmp_path, capsys):
     with LocalCluster(n_workers=0, threads_per_worker=1, **options) as cluster:
         command += ["--scheduler", cluster.scheduler_address]
         assert main(command) == 2
-        assert "it has no worker; workers of one thread are needed" in capsys.readouterr().err
+        assert "a scheduler with workers (dask worker tcp://" in capsys.readouterr().err
         cluster.scale(1)
         cluster.wait_for_workers(1)
         assert main(command) == 0

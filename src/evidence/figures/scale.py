@@ -1,13 +1,13 @@
 """Pictures of how results change with scale, one factor at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import PALETTE, figure_style, panels
+from src.evidence.figures import INK, PALETTE, figure_style, panels
 from src.evidence.records import Record
 
 MODELS = ("content", "positional")
@@ -65,12 +65,7 @@ def samples_needed(record: Record) -> Figure:
     """
     with figure_style():
         figure, axes = panels(1, 3, figsize=(10.5, 3.6))
-        for ax, (arm, (label, _)) in zip(axes, ARMS.items(), strict=False):
-            _accuracy_by_size(ax, record, arm)
-            ax.set(title=label, xlabel="training samples N", ylabel="test accuracy [share]")
-            ax.set_xscale("log", base=2)
-            ax.xaxis.set_major_formatter("{x:,.0f}")
-        axes[0].legend(fontsize=8)
+        _accuracy_of_arms(axes[:2], record)
         for arm, (label, marker) in ARMS.items():
             _needed(axes[2], record, arm, label, marker)
         num_patches = record.arrays["num_patches"]
@@ -81,6 +76,48 @@ def samples_needed(record: Record) -> Figure:
         axes[2].set_xticks([], minor=True)
         axes[2].legend(fontsize=8)
     return figure
+
+
+def accuracy_by_samples(record: Record) -> Figure:
+    """The first two panels of `samples_needed`: what was measured, with nothing read off it."""
+    with figure_style():
+        figure, axes = panels(1, 2, figsize=(7.4, 3.6))
+        _accuracy_of_arms(axes, record)
+    return figure
+
+
+def epoch_panels(by_claim: Mapping[str, Mapping[int, Record]]) -> Figure:
+    """Test accuracy of both models, and their difference, against epochs; one column a claim, `by_epochs` of each.
+
+    A point is the mean over repetitions of runs that end after so many epochs; a bar, where there are several,
+    their standard deviation.
+    """
+    with figure_style():
+        size = (2.8 * len(by_claim) + 0.6, 4.8)
+        figure, axes = panels(2, len(by_claim), figsize=size, squeeze=False, sharex="col")
+        for (above, below), (claim, records) in zip(axes.T, by_claim.items(), strict=True):
+            for model in MODELS:
+                _points(above, records, f"accuracy_{model}", model)
+            _points(below, records, "accuracy_gap", "reference")
+            below.axhline(0, color=INK, linewidth=1)
+            above.set(title=claim.removeprefix("positional-"))
+            below.set(xscale="log", xlabel="epochs")
+            below.set_xticks(list(records), [str(epochs) for epochs in records])
+            below.set_xlim(min(records) / 1.3, max(records) * 1.3)
+            below.minorticks_off()
+        axes[0, 0].set(ylabel=ROWS["accuracy"])
+        axes[1, 0].set(ylabel="content minus positional [share]")
+        axes[0, 0].legend()
+    return figure
+
+
+def _accuracy_of_arms(axes: Iterable[Axes], record: Record) -> None:
+    for ax, (arm, (label, _)) in zip(axes, ARMS.items(), strict=True):
+        _accuracy_by_size(ax, record, arm)
+        ax.set(title=label, xlabel="training samples N", ylabel="test accuracy [share]")
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+    axes[0].legend(fontsize=8)
 
 
 def _accuracy_by_size(ax: Axes, record: Record, arm: str) -> None:
