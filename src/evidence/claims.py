@@ -211,7 +211,7 @@ CLAIMS = {
             (
                 Check("association_end", ">=", 0.99, AT_ONE_STEP, scale="laptop"),
                 Check(
-                    "mass_end", ">=", 0.5, "a row then reads its own set more than all others", scale="laptop"
+                    "set_mass_end", ">=", 0.5, "a row then reads its own set more than all others", scale="laptop"
                 ),
                 Check(
                     "accuracy_end",

@@ -69,7 +69,7 @@ def _figure_4(curves: dict[str, torch.Tensor]) -> dict[str, list[float]]:
         "error_end": (1 - curves["accuracy"][:, -1]).tolist(),
         "cosine_end": curves["alignment"][:, -1].tolist(),
         "association_end": curves["association"][:, -1].tolist(),
-        "mass_end": mass[:, -1].tolist(),
+        "set_mass_end": mass[:, -1].tolist(),
     }
 
 
