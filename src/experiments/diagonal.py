@@ -13,7 +13,7 @@ from src.synthetic.realistic import Run, check_finite, many_descents
 from src.synthetic.tasks import Task
 from src.synthetic.transfer import accuracy_on
 
-READS = 0.5  # share of its attention from which on a row counts as reading a set
+READS = 0.5  # share of its attention to other patches than itself from which on a row counts as reading a set
 
 
 def run(settings: DiagonalSettings) -> Measured:
@@ -53,7 +53,8 @@ def run(settings: DiagonalSettings) -> Measured:
 def _reading(run: Run, task: Task, test: SpatialSample) -> dict[str, float]:
     """Shares of rows that read their own set and another one; test error; association."""
     inside = torch.nn.functional.one_hot(task.partition.membership).to(test.label.dtype)
-    mass = run.model.attention @ inside  # (D, L)
+    others = run.model.attention.masked_fill(run.model.on_diagonal, 0)  # a large diagonal alone is no reading
+    mass = others @ inside / others.sum(-1, keepdim=True)  # (D, L)
     largest, which = mass.max(-1)
     own = which == task.partition.membership
     return {
