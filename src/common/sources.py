@@ -13,9 +13,10 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "lightning")
 
 
 def imported_files(code: str) -> list[Path]:
-    """Every file of `src` that running `code` can import, directly or through other files of `src`, sorted.
+    """Every file of `src` that running `code` can import or, being a template, can read beside what it imports.
 
-    Imports are read from the syntax tree, those inside functions included: the list may be too long, never too short.
+    Sorted. Imports are followed through `src` and read from the syntax tree, those inside functions included: the list
+    may be too long, never too short.
     """
     found: set[Path] = set()
     waiting = list(_module_files(code))
@@ -24,7 +25,8 @@ def imported_files(code: str) -> list[Path]:
         if file not in found:
             found.add(file)
             waiting.extend(_module_files(file.read_text()))
-    return sorted(found)
+    templates = {data for file in found for data in file.parent.glob("templates/*")}
+    return sorted(found | templates)
 
 
 def _module_files(code: str) -> Iterator[Path]:

@@ -4,24 +4,16 @@ The HTML is in `templates`.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from html import escape
 from statistics import median
 
-from jinja2 import Environment, FileSystemLoader
-
 from src.evidence.claims import CLAIMS, SCALES
+from src.evidence.html import FILTERS, Html, render
 from src.evidence.records import Record, quote
 from src.evidence.verdicts import judge
 from src.experiments.table import CHAPTERS
 
 Benchmarks = Mapping[str, Mapping[str, Mapping]]  # as `load_benchmarks` gives them
-
-
-class Html(str):
-    """A fragment that a notebook shows as HTML."""
-
-    def _repr_html_(self) -> str:
-        return str(self)
 
 
 def seconds_text(seconds: float) -> str:
@@ -30,18 +22,8 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds / size:.3g} {unit}"
 
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 MARKS = {True: "✓", False: "✗"}
-TEMPLATES.filters |= {"quote": quote, "mark": MARKS.get, "seconds": seconds_text, "median": median}
-
-
-def render(template: str, **context: object) -> Html:
-    return Html(TEMPLATES.get_template(template).render(**context))
+FILTERS |= {"quote": quote, "mark": MARKS.get, "seconds": seconds_text, "median": median}
 
 
 def verdict_box(record: Record, claim: str | None = None) -> Html:
@@ -82,14 +64,12 @@ def origin(record: Record) -> Html:
     names = ("num_patches", "train_limit", "image_size", "patch_size", "embed_dim", "depth", "epochs")
     setting = ", ".join(f"{name} {record.parameters[name]}" for name in names if name in record.parameters)
     made = f"{record.claim}, {record.scale} scale, n = {record.parameters['num_seeds']}: {record.origin}"
-    template = '<p class="origin"><strong>Record</strong> {{ made }} ({{ setting }})</p>'
-    return Html(TEMPLATES.from_string(template).render(made=made, setting=setting))
+    return Html(f'<p class="origin"><strong>Record</strong> {escape(made)} ({escape(setting)})</p>')
 
 
 def missing(text: str) -> Html:
     """A box in the place of something that was not run."""
-    template = '<div class="verdict verdict-not-run"><p>{{ text }}</p></div>'
-    return Html(TEMPLATES.from_string(template).render(text=text))
+    return Html(f'<div class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
 
 
 def claims_overview(records: Sequence[Record]) -> Html:

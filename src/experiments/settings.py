@@ -246,9 +246,7 @@ class SamplesNeededSettings(ActivationSettings):
         [6, 12, 24], min_length=1, description="samples from scratch, in multiples of D, ascending"
     )
     pretraining_samples: Sizes = Field(
-        [4096, 1536, 2304],
-        min_length=1,
-        description="samples for the attention that is kept, one number a D",
+        [4096, 1536, 2304], min_length=1, description="samples for the attention that is kept, one number a D"
     )
     downstream_sizes: Sizes = Field(
         [1, 2, 3, 4, 6, 8], min_length=1, description="downstream samples, ascending"
@@ -304,15 +302,13 @@ class ImagesSettings(Settings):
         "folder of class folders, such as svhn-1083 or tiny-imagenet-50",
     )
     data_folder: str = Field(
-        "",
-        description="folder of the data; empty reads the environment variable SPATIAL_DATA, else data/",
+        "", description="folder of the data; empty reads the environment variable SPATIAL_DATA, else data/"
     )
     download: bool = Field(False, description="whether torchvision may fetch what is missing")
     train_limit: int = Field(0, ge=0, description="training images, balanced over the classes; 0 takes all")
     image_size: int = Field(16, ge=2, description="pixels along a side")
     eval_split: Literal["test", "validation"] = Field(
-        "test",
-        description="images to measure trained models on; settings are chosen on validation",
+        "test", description="images to measure trained models on; settings are chosen on validation"
     )
     patch_size: int = Field(2, ge=1, description="pixels along a side of a patch; divides image_size")
     embed_dim: int = Field(48, ge=4, description="width of the tokens")
@@ -324,8 +320,7 @@ class ImagesSettings(Settings):
         description="a variant: add the encodings to the tokens of the positional model too, so that values see them",
     )
     permute: bool = Field(
-        True,
-        description="train on images with permuted patches too, and a convolutional net as the control",
+        True, description="train on images with permuted patches too, and a convolutional net as the control"
     )
     epochs: int = Field(8, ge=1, description="passes over the training images")
     batch_size: int = Field(64, ge=1, description="images in a step")
@@ -348,8 +343,7 @@ class ImagesSettings(Settings):
         "auto", description="auto is bf16-mixed where the GPU has it"
     )
     plain_steps: bool = Field(
-        False,
-        description="take each step operation by operation, where a GPU would replay a recorded one",
+        False, description="take each step operation by operation, where a GPU would replay a recorded one"
     )
     checkpoint_folder: str = Field(
         "", description="folder from which a training that was cut off goes on; empty keeps none"

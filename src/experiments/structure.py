@@ -1,4 +1,4 @@
-"""Claim `structure`: the definition's frequencies, and the labelling function's accuracy, on fresh samples."""
+"""Claim `structure`: the frequencies of Assumption 1, and the labelling function's accuracy, on fresh samples."""
 
 from src.common.device import pick_device
 from src.common.seeding import child_generator
@@ -10,7 +10,7 @@ from src.synthetic.measures import frequencies, labelling_accuracy, linear_error
 
 
 def run(settings: StructureSettings) -> Measured:
-    """Source: the spatially structured distribution, Definition 2.1. Cost: seconds.
+    """Source: Definition 2.1 and Assumption 1. Cost: seconds.
 
     Expected: accuracy at least 1 - (L - 1) (q / 2)^C: an error needs another set that is full of the wrong sign.
     """

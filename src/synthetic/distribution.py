@@ -1,4 +1,4 @@
-"""The paper's spatially structured distribution (Definition 2.1) and its labelling function."""
+"""The distribution of the paper's Assumption 1, spatially structured by Definition 2.1, and its labelling function."""
 
 from dataclasses import dataclass
 

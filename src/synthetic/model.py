@@ -10,23 +10,23 @@ from src.common.shapes import Bool, Float
 
 
 class PositionalAttentionModel(nn.Module):
-    """F(X) = sum_i sigma(D sum_j softmax(A)_ij <v, X_j>), with sigma(x) = x^p + nu x.
+    """Equation (T): F(X) = sum_i sigma(D sum_j softmax(A / sqrt(d))_ij <v, X_j>), with sigma(x) = x^p + nu x.
 
-    The logits A stand for P^T P, the products of positional encodings: they never see the input.
+    A stands for P^T P, the products of positional encodings: it never sees the input. Its entries are free here.
 
     Parameters
     ----------
     num_patches, patch_dim : D and d.
     degree : p, odd and >= 3.
     linear_coefficient : nu >= 0, small.
-    diagonal : sigma_A; the diagonal of A is held at this value and never trained.
-    init_scale : standard deviation of the entries of v at the start, and of A off the diagonal.
+    diagonal : the value at which the diagonal of the logits is held, sigma_A / sqrt(d); never trained.
+    init_scale : standard deviation of the entries of v at the start, and of the logits off the diagonal.
     init_scale_attention : the latter alone, where it differs.
     generator : source of the initial draw; the model lives on its device.
 
     Attributes
     ----------
-    attention_logits : (D, D) parameter, A.
+    attention_logits : (D, D) parameter, A / sqrt(d): what the softmax is given.
     value_vector : (d,) parameter, v.
 
     Notes
@@ -85,7 +85,7 @@ class PositionalAttentionModel(nn.Module):
 
     @property
     def attention(self) -> Float[Tensor, "*runs patches patches"]:
-        """softmax of the rows of A, its diagonal held: autograd gives the diagonal no gradient either."""
+        """softmax of the rows of the logits, their diagonal held: autograd gives the diagonal no gradient either."""
         logits = self.attention_logits
         return logits.masked_fill(self.on_diagonal, self.diagonal).softmax(-1)
 

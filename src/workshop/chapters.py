@@ -53,11 +53,7 @@ def chapter_digest(chapter: str) -> str:
 
 
 def run(
-    chapter: str,
-    settings: Parameters,
-    out: str | Path,
-    *,
-    report: Callable[[str], None] = lambda line: None,
+    chapter: str, settings: Parameters, out: str | Path, *, report: Callable[[str], None] = lambda line: None
 ) -> Path:
     """Execute a chapter into the new folder `out`: the notebook, its records and run.json, all or nothing.
 

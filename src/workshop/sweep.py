@@ -295,10 +295,7 @@ def _local_cluster(workers: int | None) -> Iterator:
 
     with (
         LocalCluster(
-            n_workers=1,
-            threads_per_worker=workers or CPU_COUNT,
-            processes=False,
-            dashboard_address=None,
+            n_workers=1, threads_per_worker=workers or CPU_COUNT, processes=False, dashboard_address=None
         ) as cluster,
         _client(cluster) as client,
     ):

@@ -39,6 +39,7 @@ EVERY = THEORY | IMAGES | {"claims", "scale", "speed"}
         ("src/experiments/samples_needed.py", {"scale"}),
         ("src/vision/vit.py", IMAGES),
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
+        ("src/evidence/templates/footer.html", EVERY),
         ("src/structure.py", THEORY | {"scale"}),
         ("src/workshop/chapters.py", set()),
         ("book/intro.md", set()),

@@ -3,15 +3,19 @@
 import ast
 import json
 import re
+from itertools import pairwise
 
 import pytest
 
 from src.evidence.claims import CLAIMS
 from src.experiments.resolve import resolve
+from src.experiments.settings import ImagesSettings
 from src.experiments.table import BENCHMARKS, CHAPTERS, RECORDS
 from src.workshop.chapters import BOOK
 
 WITH_A_RUN = [chapter for chapter in CHAPTERS if chapter[0].isdigit() or chapter == "scale"]
+ON_IMAGES = [chapter for chapter in WITH_A_RUN if issubclass(CHAPTERS[chapter].settings, ImagesSettings)]
+IDEA = re.compile(r"\.softmax\(|\.backward\(|autograd\.grad\(")
 NBVAL_TAGS = {"nbval-skip", "nbval-ignore-output", "nbval-check-output", "nbval-raises-exception"}
 NBVAL_COMMENT = re.compile(r"^# (NBVAL_(IGNORE|CHECK)_OUTPUT|NBVAL_SKIP|NBVAL_RAISES_EXCEPTION)$")
 
@@ -39,7 +43,10 @@ def test_committed_executed_without_errors_or_warnings(chapter):
 
 @pytest.mark.parametrize("chapter", WITH_A_RUN)
 def test_one_parameters_cell_of_few_literals_each_the_default_with_its_meaning(chapter):
-    (cell,) = [each for each in code(chapter) if "parameters" in each["metadata"].get("tags", [])]
+    tags = [each["metadata"].get("tags", []) for each in code(chapter)]
+    (position,) = (index for index, each in enumerate(tags) if "parameters" in each)
+    assert all("hide-input" in each for each in tags[:position]), "they come first but for folded cells"
+    cell = code(chapter)[position]
     statements, settings = ast.parse(source(cell)).body, resolve(chapter)
     assert 1 <= len(statements) <= 8
     for statement, line in zip(statements, source(cell).splitlines(), strict=True):
@@ -90,14 +97,29 @@ def test_every_notebook_of_the_book_is_in_the_table():
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_cells_only_call_the_package(chapter):
+def test_cells_are_short_and_plain(chapter):
     for cell in code(chapter):
         text = source(cell)
-        nodes = list(ast.walk(ast.parse(text)))
-        assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.While) for node in nodes)
         assert "warnings" not in text and not text.lstrip().startswith(("!", "%"))
         if "parameters" not in cell["metadata"].get("tags", []):
-            assert len(text.splitlines()) <= 15
+            assert len([line for line in text.splitlines() if line.strip()]) <= 12, text
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_what_is_written_out_is_tied_to_the_package_by_an_assert(chapter):
+    """A cell that defines a function, or has a softmax or a gradient, asserts something, or the next one does."""
+    every = [source(cell) for cell in code(chapter)]
+    for text, following in pairwise([*every, ""]):
+        if any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(text))) or IDEA.search(text):
+            nodes = [node for each in (text, following) for node in ast.walk(ast.parse(each))]
+            assert any(isinstance(node, ast.Assert) for node in nodes), text
+
+
+@pytest.mark.parametrize("chapter", ON_IMAGES)
+def test_no_cell_trains_on_images(chapter):
+    for cell in code(chapter):
+        loops = [node for node in ast.walk(ast.parse(source(cell))) if isinstance(node, ast.For | ast.While)]
+        assert not any(re.search(r"\.(backward|step)\(", ast.unparse(loop)) for loop in loops)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

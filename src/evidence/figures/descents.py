@@ -99,10 +99,8 @@ def events_map(records: Sequence[Record]) -> Figure:
         for record, colour in zip(records, colours, strict=True):
             asked = record.parameters
             predicted = record.mean("critical_ratio_log10_predicted")
-            name = (
-                "D {num_patches}, C {set_size}, q {distractor_prob:.2g}, p {degree}, σ {diagonal:g}".format(
-                    **asked
-                )
+            name = "D {num_patches}, C {set_size}, q {distractor_prob:.2g}, p {degree}, diagonal {diagonal:g}".format(
+                **asked
             )
             growth = record.arrays["alpha_growth"].mean(0)
             axis.plot(

@@ -1,5 +1,8 @@
 """Figures of the theory chapters: from a record's arrays to a matplotlib Figure, nothing filtered, nothing smoothed."""
 
+from collections.abc import Mapping, Sequence
+from itertools import product
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -71,7 +74,7 @@ def _patch_axes(axis: Axes, title: str) -> None:
 
 
 def linear_error(record: Record) -> Figure:
-    """How much a linear rule already solves: its exact error over set size and distractor probability."""
+    """How much the linear rule already solves: its exact error over set size and distractor probability."""
     sizes, probs = record.arrays["set_sizes"], record.arrays["distractor_probs"]
     num_patches = record.parameters["grid_side"] ** 2
     with figure_style():
@@ -82,10 +85,9 @@ def linear_error(record: Record) -> Figure:
         )
         hard = sizes**2 / (num_patches - sizes)
         axis.plot(np.arange(len(sizes)), hard, "o-", color="white", label="q (D − C) = C²")
-        own = list(sizes).index(record.parameters["block"] ** 2)
-        axis.plot(
-            own, record.parameters["distractor_prob"], "*", color="white", markersize=13, label="this book"
-        )
+        own = np.flatnonzero(sizes == record.parameters["block"] ** 2)  # none for a set of one patch
+        prob = np.full(len(own), record.parameters["distractor_prob"])
+        axis.plot(own, prob, "*", color="white", markersize=13, label="this book")
         axis.set(
             yscale="log",
             ylim=(probs[0], probs[-1]),
@@ -95,7 +97,23 @@ def linear_error(record: Record) -> Figure:
         axis.set_xticks(range(len(sizes)), sizes)
         axis.grid(False)
         axis.legend(loc="lower right", labelcolor="white")
-        figure.colorbar(image, ax=axis, label="error of the best linear rule")
+        figure.colorbar(image, ax=axis, label="error of the linear rule")
+    return figure
+
+
+def linear_scaling(
+    num_patches: Sequence[int], errors: Mapping[str, Sequence[float]], own: tuple[float, float]
+) -> Figure:
+    """The linear rule's exact error against D along several scalings, and the point of the paper's own setting."""
+    with figure_style():
+        figure, axis = panels(figsize=(6.2, 3.2))
+        lines = product(("-", "--"), (PALETTE["gamma"], PALETTE["rho"]))
+        for (name, curve), (style, colour) in zip(errors.items(), lines, strict=True):
+            axis.plot(num_patches, curve, style, color=colour, label=name)
+        axis.axhline(0.125, color=INK, linestyle=":", label="1/8")
+        axis.plot(*own, "*", color=PALETTE["gamma"], markersize=12, label="Figure 4 of the paper")
+        axis.set(xscale="log", ylim=(0, None), xlabel="patches D", ylabel="error of the linear rule")
+        axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -110,7 +128,7 @@ def linear_errors(record: Record) -> Figure:
     names = {
         "error_least_squares": "least squares",
         "error_logistic": "logistic",
-        "error_best": "best rule along w*",
+        "error_best": "sum along w*",
         "error_labelling": "labelling function",
     }
     with figure_style():
@@ -120,7 +138,7 @@ def linear_errors(record: Record) -> Figure:
             axis.plot(values, np.full(len(values), row), "o", color=PALETTE["content"], alpha=0.7)
         axis.axvline(0.125, color=PALETTE["positional"], linestyle="--", label="1/8")
         axis.axvline(
-            record.metrics["error_best_exact"][0], color=INK, linestyle=":", label="best rule, exact"
+            record.metrics["error_best_exact"][0], color=INK, linestyle=":", label="sum along w*, exact"
         )
         axis.set(xlabel="test error", xlim=(0, 0.55))
         axis.set_yticks(range(len(names)), names.values())
