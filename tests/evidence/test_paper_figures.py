@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from src.evidence.figures import paper
+from src.evidence.paper_figures import paper_figure
+from src.evidence.records import RESULTS, Record
+
+
+@pytest.fixture
+def record() -> Record:
+    return Record.load(next(RESULTS.glob("positional-cifar10/*/record.json")).parent)
+
+
+def test_figure_7_shows_the_papers_boxes_and_every_seed_of_ours(record):
+    metrics = {"accuracy_content": [0.55, 0.57], "accuracy_positional": [0.58, 0.60]}
+    ours = replace(record, scale="laptop", metrics=metrics)
+    first, second = paper.figure_7({"cifar10": ours, "svhn": None}).axes
+    lines = [set(np.round(line.get_ydata(), 6)) for line in first.lines]
+    boxes = paper_figure("7")["cifar10"]
+    for model in ("content", "positional"):
+        lower, first_quartile, median, third_quartile, upper = boxes[model]
+        expected = [{lower, first_quartile}, {median}, {third_quartile, upper}]
+        expected += [set(np.round(100 * np.array(metrics[f"accuracy_{model}"]), 6))]
+        assert all(each in lines for each in expected)
+    assert "no record" in second.get_title()
+
+
+def test_figure_6_marks_the_papers_ends(record):
+    curves = {"loss_by_epoch": np.ones((2, 1, 3)), "accuracy_by_epoch": np.full((2, 1, 3), 0.3)}
+    loss, accuracy = paper.figure_6(replace(record, arrays=curves)).axes
+    marks = {
+        float(line.get_ydata()[0])
+        for axis in (loss, accuracy)
+        for line in axis.lines
+        if len(line.get_ydata()) == 1
+    }
+    printed = paper_figure("6")
+    assert marks >= {*printed["accuracy"].values(), *printed["training_loss"].values()}
+    assert any(np.allclose(line.get_ydata(), 30) for line in accuracy.lines)
+
+
+def test_figure_5a_shows_all_of_the_papers_values():
+    axis = paper.figure_5a().axes[0]
+    shown = [list(line.get_ydata()) for line in axis.lines]
+    assert shown == [paper_figure("5a")["accuracy"][name] for name in ("vgg", "resnet", "vit")]
+
+
+@pytest.mark.parametrize("number", ["2", "4", "5a", "6", "7"])
+def test_every_figure_says_what_it_shows_and_how_sure_its_numbers_are(number):
+    figure = paper_figure(number)
+    assert figure["shows"] and "precision" in figure
