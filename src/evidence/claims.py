@@ -255,6 +255,16 @@ THEORY = (
         Statement("gap_end", least(3.0), "Attention inside a set beats attention outside by {}",
                   "e³ ≈ 20: a set mate then outweighs any other patch twentyfold", FIRST, "every", "logits"),
     ), LAPTOP),
+    Claim("events", "Alpha grows while attention stays; then gamma grows more than rho;"
+          " with association there, alpha grows again.", "S, paraphrased", "02_theory",
+          "Events I, II, III, in this order", (
+        Statement("gap_before_alpha", most(0.1), "At half of alpha's way, attention has moved {} of its own",
+                  "Event I: alpha has moved, attention has not", SECOND, "mean", "%"),
+        Statement("gamma_lead", least(0.0), "Gamma's growth is {} ahead of rho's, either way",
+                  "Event II", SECOND, "every", "logits"),
+        Statement("alpha_growth", least(0.0), "From association to the end the logarithm of alpha moves by {}",
+                  "Event III: alpha grows again", SECOND, "every"),
+    ), ("laptop", "paper")),
     Claim("realistic", "Gradient descent on the empirical risk, from random initialization, does so too.",
           "S Theorem 4.2, Figure 4", "03_synthetic_training",
           "association; error 7.5 % on the plateau, 2.4 % at the end (Figure 4)", (

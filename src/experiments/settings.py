@@ -17,6 +17,8 @@ REPETITION |= {"checkpoint_folder", "plain_steps", "precision"}
 FOLDERS = {"data_folder", "checkpoint_folder"}
 
 FLOAT = 4  # bytes
+# From none, over equation (T) read with sigma_A = log log d at d = 64 and 100 and without the root of d, to 4.
+DIAGONALS = [0.0, 0.18, 0.5, 1.0, 1.53, 2.0, 3.0, 4.0]
 
 Patches = Annotated[int, Field(ge=2, description="patches, D")]
 SetSize = Annotated[int, Field(ge=2, description="patches in a set, C; divides num_patches")]
@@ -30,6 +32,8 @@ StepOfValue = Annotated[float, Field(ge=0, description="step size of the value v
 StepOfAttention = Annotated[
     float, Field(ge=0, description="step size of each entry of the attention logits A")
 ]
+Diagonal = Annotated[float, Field(description="sigma_A / sqrt(d): the held diagonal that the softmax sees")]
+Diagonals = Annotated[list[float], Field(min_length=1, description="values of the held diagonal, likewise")]
 Iterations = Annotated[int, Field(ge=1, description="iterations of the descent")]
 Every = Annotated[int, Field(ge=1, description="iterations between two measurements")]
 Sizes = list[Annotated[int, Ge(1)]]
@@ -107,6 +111,7 @@ class ShortcutExistsSettings(DistributionSettings, ActivationSettings):
 
 
 class IdealizedSettings(SetsSettings, ActivationSettings):
+    diagonal: Diagonal = 1.0
     lr_value: StepOfValue = 0.001
     lr_attention: StepOfAttention = 100.0
     steps: Iterations = 2000
@@ -119,10 +124,65 @@ class IdealizedSettings(SetsSettings, ActivationSettings):
         return each + 8 * 5 * self.steps * self.num_seeds
 
 
-class RealisticSettings(DistributionSettings, ActivationSettings):
+class EventsSettings(SetsSettings, ActivationSettings):
+    diagonal: Diagonal = 1.0
+    lr_value: StepOfValue = 0.001
+    lr_attention: StepOfAttention = 100.0
+    flow_inputs: int = Field(4096, ge=1, description="inputs that stand for the population in the flow")
+    step_ratios: list[Annotated[float, Gt(0)]] = Field(
+        [10.0**power for power in range(2, 11)],
+        min_length=1,
+        description="ratios lr_attention / lr_value of the map, ascending",
+    )
+
+    @model_validator(mode="after")
+    def ratios_ascend(self):
+        ratios, ascending = self.step_ratios, sorted(set(self.step_ratios))
+        need(ratios == ascending, "step_ratios", ratios, "a list of ascending ratios", ascending)
+        return self
+
+
+class StartSettings(Settings):
+    """Where a realistic descent starts."""
+
+    init_value: float = Field(0.001, ge=0, description="standard deviation of the entries of v at the start")
+    init_attention: float = Field(
+        0.001, ge=0, description="standard deviation of the attention logits at the start"
+    )
+
+
+class OverTrainingSettings(SetsSettings, ActivationSettings, StartSettings):
+    """How long association lasts, by the diagonal: without noise, on a fixed sample and on ever new ones."""
+
+    num_patches: Patches = 32
+    distractor_prob: DistractorProb = 0.4
+    lr_value: StepOfValue = 0.001
+    lr_attention: StepOfAttention = 50.0
+    diagonals: Diagonals = Field(DIAGONALS)
+    lifetime_steps: int = Field(4000, ge=1, description="iterations to follow association for")
+    lifetime_samples: int = Field(2000, ge=1, description="inputs of the fixed sample, and of each new one")
+
+
+class DiagonalSettings(DistributionSettings, ActivationSettings, StartSettings):
+    """Which set each row finds, by the diagonal, the step of A and N."""
+
+    num_patches: Patches = 32
+    distractor_prob: DistractorProb = 0.4
+    num_test: TestSize = 4000
+    lr_value: StepOfValue = 0.001
+    steps: Iterations = 120
+    diagonals: Diagonals = Field(DIAGONALS)
+    attention_steps: list[Annotated[float, Gt(0)]] = Field(
+        [50.0], min_length=1, description="step sizes of each entry of the attention logits A"
+    )
+    training_sizes: Sizes = Field([2000], min_length=1, description="training samples, N")
+
+
+class RealisticSettings(DistributionSettings, ActivationSettings, StartSettings):
     num_patches: Patches = 32
     patch_dim: PatchDim = 64
     distractor_prob: DistractorProb = 0.4
+    diagonal: Diagonal = 1.0
     num_samples: TrainSize = 8000
     num_test: TestSize = 4000
     lr_value: StepOfValue = 0.001
@@ -147,7 +207,7 @@ class RealisticSettings(DistributionSettings, ActivationSettings):
         return self
 
     def memory_bytes(self) -> int:
-        frames = 2 + self.overtrain_steps // self.record_every
+        frames = 1 + self.overtrain_steps
         frames += len(self.sample_sizes) * (2 + self.steps // self.record_every)
         each = self.patches_bytes(self.num_samples + self.num_test) + FLOAT * frames * self.num_patches**2
         return self.num_seeds * each
@@ -371,14 +431,14 @@ def _largest(settings: Settings) -> int:
     return max(kind.memory_bytes(settings) for kind in type(settings).__bases__)
 
 
-class TheorySettings(LinearFailsSettings, ShortcutExistsSettings, IdealizedSettings):
-    """Chapter 02: three claims on one distribution."""
+class TheorySettings(LinearFailsSettings, ShortcutExistsSettings, IdealizedSettings, EventsSettings):
+    """Chapter 02: four claims on one distribution."""
 
     memory_bytes = _largest
 
 
-class TrainingSettings(RealisticSettings, IdealizedSettings):
-    """Chapter 03: the realistic descent, and the idealized one drawn beside it."""
+class TrainingSettings(RealisticSettings, IdealizedSettings, OverTrainingSettings, DiagonalSettings):
+    """Chapter 03: the realistic descent, the idealized one drawn beside it, and what the diagonal decides."""
 
     memory_bytes = _largest
 
