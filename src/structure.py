@@ -88,17 +88,19 @@ class Partition:
 
 
 def patch_association(
-    attention_logits: Float[Tensor, "*runs patches patches"], partition: Partition
+    attention_logits: Float[Tensor, "*runs patches patches"], partition: Partition, *, by_value: bool = False
 ) -> Float[Tensor, "*runs patches"]:
-    """Share of row i's top C entries that lie inside patch i's own set, the diagonal counted first.
+    """Share of row i's top C entries that lie inside patch i's own set.
 
-    1 for every row is the paper's *patch association*. The diagonal always counts, so a row that has found
-    nobody scores 1 / C, and a row of random logits (1 + (C - 1)² / (D - 1)) / C on average.
+    1 for every row is the paper's *patch association* (Definition 2.2). The diagonal counts first: a row that has
+    found nobody scores 1 / C, and a row of random logits (1 + (C - 1)² / (D - 1)) / C on average.
 
     Parameters
     ----------
     attention_logits : (…, D, D), before or after the softmax: only the order within a row matters.
     partition : the hidden partition of the D patches.
+    by_value : the strict reading, in which the diagonal competes by its value as every entry does; then random
+        logits score C / D, and a row whose top C has no patch of its own set, not even itself, scores 0.
 
     Returns
     -------
@@ -106,18 +108,39 @@ def patch_association(
 
     Notes
     -----
-    The yes-or-no property is the paper's; this score is the companion's.
+    The yes-or-no property is the paper's; this score is the companion's. Where the diagonal is held below its row's
+    top C, the strict score is lower; nowhere is it higher.
     """
     expected = (partition.num_patches,) * 2
     if attention_logits.shape[-2:] != expected:
         raise ValueError(
             f"attention_logits has shape {tuple(attention_logits.shape)}; (…, D, D) = {expected} is needed"
         )
-    own = torch.eye(partition.num_patches, dtype=torch.bool, device=attention_logits.device)
-    top = attention_logits.masked_fill(own, torch.inf).topk(partition.set_size, dim=-1).indices
+    if not by_value:
+        own = torch.eye(partition.num_patches, dtype=torch.bool, device=attention_logits.device)
+        attention_logits = attention_logits.masked_fill(own, torch.inf)
+    top = attention_logits.topk(partition.set_size, dim=-1).indices
     membership = partition.membership.to(attention_logits.device)
     inside = membership[top] == membership[:, None]
     return inside.to(attention_logits.dtype).mean(-1)
+
+
+def set_read(
+    attention_logits: Float[Tensor, "*runs patches patches"], partition: Partition
+) -> Int[Tensor, "*runs patches"]:
+    """(…, D): the set that row i reads, or -1 where it reads none.
+
+    A row reads a set if every patch of that set is above every patch outside it, the row's own patch left aside.
+    Its own set is patch association; another one is as good for the label, and is a shortcut.
+    """
+    own = torch.eye(partition.num_patches, dtype=torch.bool, device=attention_logits.device)
+    low = attention_logits.masked_fill(own, torch.inf)[..., partition.sets].amin(-1)  # (…, D, L)
+    high = attention_logits.masked_fill(own, -torch.inf)
+    inside = partition.membership[:, None] == torch.arange(partition.num_sets)  # (D, L)
+    inside = inside.to(attention_logits.device)
+    outside = high.unsqueeze(-1).masked_fill(inside, -torch.inf).amax(-2)  # (…, D, L)
+    reads = low > outside
+    return torch.where(reads.any(-1), reads.int().argmax(-1), -1)
 
 
 def check_set_size(num_patches: int, set_size: int) -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.structure import Partition, patch_association
+from src.structure import Partition, patch_association, set_read
 
 
 def planted(partition: Partition) -> torch.Tensor:
@@ -67,6 +67,41 @@ def test_relabelling_patches_and_partition_together_changes_nothing():
     relabelled = Partition(order.argsort()[partition.sets])
     score = patch_association(logits[order][:, order], relabelled)
     assert torch.equal(score, patch_association(logits, partition)[order])
+
+
+def test_by_value_the_diagonal_competes_as_every_entry_does():
+    partition = Partition.contiguous(6, 3)
+    logits = planted(partition).fill_diagonal_(-1.0)  # a row's own patch is the lowest of all
+    assert (patch_association(logits, partition) == 1).all()
+    assert torch.allclose(patch_association(logits, partition, by_value=True), torch.tensor(2 / 3))
+
+
+def test_the_strict_score_is_nowhere_above_the_one_that_counts_the_diagonal_first():
+    generator = torch.Generator().manual_seed(3)
+    partition = Partition.random(16, 4, generator=generator)
+    logits = torch.randn(200, 16, 16, generator=generator)
+    strict = patch_association(logits, partition, by_value=True)
+    assert (strict <= patch_association(logits, partition)).all()
+    assert strict.mean().item() == pytest.approx(4 / 16, abs=0.02)  # chance: C / D
+
+
+def test_a_product_of_encodings_cannot_keep_every_patch_out_of_its_own_top():
+    generator = torch.Generator().manual_seed(4)
+    partition = Partition.random(12, 3, generator=generator)
+    for rank in (2, 5, 12):
+        encoding = torch.randn(rank, 12, generator=generator)
+        longest = encoding.norm(dim=0).argmax()
+        assert patch_association(encoding.T @ encoding, partition, by_value=True)[longest] >= 0.33
+
+
+def test_a_row_reads_the_set_that_stands_above_all_else():
+    partition = Partition.contiguous(6, 3)
+    logits = torch.zeros(6, 6)
+    logits[0, [1, 2]] = 1.0  # its own set; its own entry does not matter
+    logits[1, 3:] = 2.0  # the other set
+    logits[2, [3, 4]] = 2.0  # two of the other set's three patches: no set
+    assert set_read(logits, partition)[:3].tolist() == [0, 1, -1]
+    assert torch.equal(set_read(logits.expand(4, 6, 6), partition)[3], set_read(logits, partition))
 
 
 def test_association_of_a_stack_is_that_of_each():

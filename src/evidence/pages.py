@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import median
 
-from src.evidence.claims import CLAIMS, SCALES
+from src.evidence import sentences
+from src.evidence.claims import CLAIMS, SCALES, find
 from src.evidence.html import FILTERS, Html, render
-from src.evidence.records import Record, quote
+from src.evidence.records import Record
 from src.evidence.verdicts import judge
 from src.experiments.table import CHAPTERS
 
@@ -22,15 +23,24 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds / size:.3g} {unit}"
 
 
-MARKS = {True: "✓", False: "✗"}
-FILTERS |= {"quote": quote, "mark": MARKS.get, "seconds": seconds_text, "median": median}
+KEPT = {True: "✓", False: "✗"}
+FILTERS |= {"seconds": seconds_text, "median": median}
+FILTERS |= {"found": sentences.found, "asked": sentences.asked, "behind": sentences.behind}
 
 
 def verdict_box(record: Record, claim: str | None = None) -> Html:
-    """The end of a chapter: the verdict of a live run on its claim, or on another that it shows, check by check."""
-    verdict = judge(claim or record.claim, [record], record.scale)
-    if not verdict.records:
-        return missing(f"{verdict.claim.key}: no verdict, since models were measured on validation images")
+    """The end of a chapter: the verdict of a live run on its claim, or on another that it shows, in plain words.
+
+    One neutral line where the run is no evidence for the claim: other data than the claim's, a variant.
+    """
+    key = claim or record.claim
+    why_not = find(key).why_not(record)
+    if why_not:
+        return missing(f"{key}: no verdict, since {why_not}.", f"verdict-{key}")
+    verdict = judge(key, [record], record.scale)
+    if not verdict.findings:
+        first = verdict.claim.data[record.scale][0]
+        return missing(f"{key}: no verdict, since it needs the images of {first} as well.", f"verdict-{key}")
     data = [f"on {record.parameters['dataset']}"] if "dataset" in record.parameters else []
     return render("verdict_box.html", verdict=verdict, seen=", ".join([f"{verdict.scale} scale", *data]))
 
@@ -45,7 +55,7 @@ def footer(*records: Record) -> Html:
     rows = {
         "commit": f"{first.commit} (source digest {', '.join(sorted({r.source_digest for r in records}))})",
         "parameters": ", ".join(f"{name} = {_values(values)}" for name, values in parameters.items()),
-        "device": first.device,
+        "device": ", ".join(filter(None, (first.device, first.precision))),
         "versions": ", ".join(f"{name} {number}" for name, number in first.versions.items()),
         "run": f"{first.started}, {sum(r.wall_seconds for r in records):.1f} s of computation",
     }
@@ -67,9 +77,10 @@ def origin(record: Record) -> Html:
     return Html(f'<p class="origin"><strong>Record</strong> {escape(made)} ({escape(setting)})</p>')
 
 
-def missing(text: str) -> Html:
-    """A box in the place of something that was not run."""
-    return Html(f'<div class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
+def missing(text: str, anchor: str = "") -> Html:
+    """A neutral line in the place of something that was not run, or that shows nothing."""
+    name = f'id="{anchor}" ' if anchor else ""
+    return Html(f'<div {name}class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
 
 
 def claims_overview(records: Sequence[Record]) -> Html:
@@ -111,7 +122,7 @@ def _ratio(promise: Mapping, by_device: Mapping[str, Mapping], device: str) -> d
     return {
         "wanted": "no bound" if bound is None else f"{promise['kind']} {shown}",
         "promised": device in promise["at_most"] | promise["at_least"],
-        "measured": found and f"{found['measured']} {MARKS.get(found['kept'], '')}".strip(),
+        "measured": found and f"{found['measured']} {KEPT.get(found['kept'], '')}".strip(),
     }
 
 

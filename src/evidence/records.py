@@ -3,10 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from math import isfinite, nan
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from src.common.choices import refusal, shown
 from src.common.folders import new_folder
 from src.common.sources import ROOT
 
@@ -24,9 +26,11 @@ class Record:
     claim, chapter : keys of the claims page and of the chapter that shows it.
     parameters : every parameter of the experiment. seed : the one that all randomness derives from.
     scale : "laptop", "short" or "paper", decided when the record was made.
-    metrics : name -> one value for each repetition, in their order.
+    metrics : name -> one value for each repetition, in their order, or one for all; None is "no value".
     arrays : name -> array; what figures are drawn from.
     device, versions, commit, source_digest, started (UTC), wall_seconds, peak_memory_bytes : provenance.
+    precision : of the arithmetic, as "auto" was decided; empty where the experiment has no choice.
+    notes : what else the run told of itself, such as the number of `classes` of its data set.
     """
 
     claim: str
@@ -34,7 +38,7 @@ class Record:
     parameters: dict[str, object]
     seed: int
     scale: str
-    metrics: dict[str, list[float]]
+    metrics: dict[str, list[float | None]]
     device: str
     versions: dict[str, str]
     commit: str
@@ -43,9 +47,20 @@ class Record:
     wall_seconds: float
     peak_memory_bytes: int
     schema: int = SCHEMA
+    precision: str = ""
+    notes: dict[str, object] = field(default_factory=dict)
     arrays: dict[str, "np.ndarray"] = field(default_factory=dict, repr=False, compare=False)
 
-    def values(self, metric: str) -> list[float]:
+    @property
+    def repetitions(self) -> tuple[tuple[int, int], ...]:
+        """Which draws it holds: (seed, index) decides all randomness of a repetition."""
+        return tuple((self.seed, index) for index in range(self.parameters.get("num_seeds", 1)))
+
+    def check(self) -> None:
+        """Raise ValueError, one line, where a metric is no list of finite numbers and of None, or an empty one."""
+        check_metrics(self.metrics)
+
+    def values(self, metric: str) -> list[float | None]:
         """One value for each repetition. KeyError names the metrics there are."""
         if metric not in self.metrics:
             raise KeyError(
@@ -54,12 +69,13 @@ class Record:
         return self.metrics[metric]
 
     def mean(self, metric: str) -> float:
-        """Mean over the repetitions."""
-        return fmean(self.values(metric))
+        """Mean over the repetitions that have a value; nan where none has."""
+        values = known(self.values(metric))
+        return fmean(values) if values else nan
 
     def text(self, metric: str, digits: int = 3) -> str:
         """The metric as the book quotes it: mean ± sample standard deviation (n)."""
-        values = self.values(metric)
+        values = known(self.values(metric))
         return f"{quote(values, digits)} (n = {len(values)})"
 
     @property
@@ -69,15 +85,19 @@ class Record:
         return f"{data}{self.device}, {self.started[:10]}, commit {self.commit}"
 
     def save(self, path: str | Path) -> Path:
-        """Write the folder `path`, whole or not at all; FileExistsError where there is one already."""
+        """Write the folder `path`, whole or not at all.
+
+        FileExistsError where there is one already, ValueError where a metric is no number.
+        """
         with new_folder(path) as folder:
             self.write(folder)
         return Path(path)
 
     def write(self, folder: Path) -> None:
-        """Write record.json and arrays.npz into a folder that is there."""
+        """Write record.json and arrays.npz into a folder that is there. ValueError where a metric is no number."""
         import numpy as np
 
+        self.check()
         content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "arrays"}
         (folder / "record.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         if self.arrays:
@@ -95,6 +115,7 @@ class Record:
             content = json.loads(file.read_text())
             if content.get("schema") != SCHEMA:
                 raise ValueError(f"schema {content.get('schema')!r}, where {SCHEMA} is needed")
+            check_metrics(content["metrics"])
             record = cls(**content)
             file = file.with_name("arrays.npz")
             if file.is_file():
@@ -105,10 +126,51 @@ class Record:
         return record
 
 
+def known(values: Sequence[float | None]) -> list[float]:
+    """The values that are there."""
+    return [value for value in values if value is not None]
+
+
 def quote(values: Sequence[float], digits: int = 3) -> str:
-    """mean ± sample standard deviation; the mean alone where there is one value."""
+    """mean ± sample standard deviation; the mean alone of one value."""
+    if not values:
+        return "no value"
     spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{fmean(values):.{digits}f}{spread}"
+
+
+def check_metrics(metrics: Any) -> None:
+    """Raise ValueError, one line, where these are no metrics of a record."""
+    if not isinstance(metrics, dict):
+        raise ValueError(refusal("metrics", metrics, "a value for each name"))
+    for name, values in metrics.items():
+        if not isinstance(values, list) or not values or not all(map(_is_value, values)):
+            needed = "a list of finite numbers, or of None for no value, one or more,"
+            raise ValueError(refusal(f"the metric {shown(name, quoted=False)}", values, needed))
+
+
+def _is_value(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and isfinite(value))
+
+
+def check_repetitions(records: Sequence[Record]) -> None:
+    """Raise ValueError, naming both, where two records hold the same repetition: it would count twice."""
+    holder: dict[tuple[int, int], Record] = {}
+    for record in records:
+        for repetition in record.repetitions:
+            if repetition in holder:
+                names = " and ".join(map(_name, (holder[repetition], record)))
+                seed, index = repetition
+                raise ValueError(
+                    f"repetition {index} of seed {seed} is in two records, {names}: leave one out"
+                )
+            holder[repetition] = record
+
+
+def _name(record: Record) -> str:
+    many = record.parameters.get("num_seeds", 1)
+    return f"{record.claim} with seed = {record.seed}, num_seeds = {many} ({record.started})"
 
 
 def load_records(folder: str | Path = RESULTS) -> list[Record]:
@@ -129,9 +191,11 @@ def pooled(records: Sequence[Record]) -> Record:
     """Records that differ in nothing but their seed, as one: the metrics and curves that all have, the first's rest.
 
     Arrays named `…_by_epoch…` are over (models, repetitions, epochs); of the others the first record's are kept.
+    ValueError where two hold the same repetition.
     """
     import numpy as np
 
+    check_repetitions(records)
     first = records[0]
     shared = [name for name in first.metrics if all(name in each.metrics for each in records)]
     metrics = {name: [value for each in records for value in each.metrics[name]] for name in shared}

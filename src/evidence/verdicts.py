@@ -1,67 +1,126 @@
 """What records say of a claim: its verdict at one scale, the strongest evidence, and a comparison by one factor."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf, sqrt
+from statistics import fmean, stdev
 
-from src.evidence.claims import SCALES, Check, Claim, counts, find
-from src.evidence.records import Record, pooled
+from src.evidence.claims import SCALES, Claim, Statement, find, variant
+from src.evidence.records import Record, check_repetitions, known, pooled
 from src.experiments.settings import REPETITION
 
-REPRODUCED, PARTLY, CONTRADICTED = "reproduced", "partly", "contradicted"
+REPRODUCED, PARTLY, INCONCLUSIVE, CONTRADICTED = "reproduced", "partly", "inconclusive", "contradicted"
 NOT_RUN = "not run at this scale"
+HOLDS = "holds"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One statement against the records of one data set (or of none): "holds", "contradicted" or "inconclusive".
+
+    values : the metric's, one for each repetition; of an interval that records give, its lower ends.
+    interval : (low, high); None where the values give none. repetitions : how many there are.
+    made : day on which the oldest of the records was begun.
+    """
+
+    statement: Statement
+    dataset: str
+    values: tuple[float | None, ...]
+    interval: tuple[float, float] | None
+    repetitions: int
+    made: str
+
+    @property
+    def word(self) -> str:
+        lowest, highest = self.statement.within
+        low, high = self.interval or (-inf, inf)
+        if lowest <= low and high <= highest:
+            return HOLDS
+        return CONTRADICTED if high < lowest or low > highest else INCONCLUSIVE
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records of one claim at one scale say; `values` metric -> one value for each repetition."""
+    """What the records of one claim at one scale say, statement by statement."""
 
     claim: Claim
     scale: str
-    word: str
-    values: dict[str, list[float]]
-    passed: tuple[bool, ...]
+    findings: tuple[Finding, ...]
     records: tuple[Record, ...]
 
     @property
-    def checks(self) -> tuple[Check, ...]:
-        return self.claim.checks_at(self.scale)
-
-    @property
-    def measured(self) -> list[tuple[Check, list[float], bool]]:
-        """Each check with what it was asked of and whether it holds; empty where nothing was run."""
-        pairs = zip(self.checks, self.passed, strict=bool(self.passed))
-        return [(check, self.values[check.metric], passed) for check, passed in pairs]
+    def word(self) -> str:
+        if not self.findings:
+            return NOT_RUN
+        words = {finding.word for finding in self.findings}
+        if words == {HOLDS}:
+            return REPRODUCED
+        if CONTRADICTED in words:
+            return PARTLY if HOLDS in words else CONTRADICTED
+        return INCONCLUSIVE
 
     @property
     def style(self) -> str:
         """The word as a class of the style sheet."""
         return "not-run" if self.word == NOT_RUN else self.word
 
-    def count(self, metric: str) -> str:
-        """How many values a mean is of; or, where a record has one value of all its repetitions, how many those are."""
-        values, (first, *others) = self.values[metric], self.records
-        repetitions = first.parameters.get("num_seeds", 1)
-        one_of_all = len(values) == 1 and not others and repetitions > 1
-        return f"one value of {repetitions} repetitions" if one_of_all else f"n = {len(values)}"
+    @property
+    def datasets(self) -> set[str]:
+        return {finding.dataset for finding in self.findings}
 
 
 def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verdict:
     """The verdict that the claim's records at one scale amount to; by default the scale of the first of them.
 
-    Records that differ in nothing but their seed are pooled; where several settings were run, the one with
-    most repetitions speaks.
+    Each data set of the claim is judged by itself, and nothing is without the first. Records that differ in nothing but
+    their seed are pooled; where several settings were run, the one with most repetitions speaks. ValueError where a
+    record's metrics are no numbers, or two records hold one repetition.
     """
     claim = find(key)
     records = [record for record in records if claim.shown_by(record)]
     scale = scale or (records[0].scale if records else SCALES[0])
-    chosen = _largest_group([record for record in records if record.scale == scale])
-    if not chosen:
-        return Verdict(claim, scale, NOT_RUN, {}, (), ())
-    checks = claim.checks_at(scale)
-    values = {check.metric: [v for record in chosen for v in record.values(check.metric)] for check in checks}
-    passed = tuple(check.holds(values[check.metric]) for check in checks)
-    word = REPRODUCED if all(passed) else PARTLY if any(passed) else CONTRADICTED
-    return Verdict(claim, scale, word, values, passed, tuple(chosen))
+    at_scale = [record for record in records if record.scale == scale]
+    groups = {
+        name: _largest_group([each for each in at_scale if each.parameters.get("dataset", "") == name])
+        for name in claim.data.get(scale, ("",))
+    }
+    if not next(iter(groups.values())):
+        return Verdict(claim, scale, (), ())
+    for group in groups.values():
+        check_repetitions(group)
+        for each in group:
+            each.check()
+    statements = claim.statements_at(scale)
+    findings = [_find(each, name, group) for name, group in groups.items() if group for each in statements]
+    return Verdict(claim, scale, tuple(findings), tuple(each for group in groups.values() for each in group))
+
+
+def _find(statement: Statement, dataset: str, records: Sequence[Record]) -> Finding:
+    lists = [[value for each in records for value in each.values(name)] for name in statement.metrics]
+    repetitions = sum(len(each.repetitions) for each in records)
+    made = min(each.started[:10] for each in records)
+    return Finding(statement, dataset, tuple(lists[0]), _interval(statement, *lists), repetitions, made)
+
+
+def _interval(
+    statement: Statement, values: list[float | None], highs: list[float | None] | None = None
+) -> tuple[float, float] | None:
+    """Ends of the statement's interval, from its metric or from the two that hold its ends; None if none does."""
+    complete = None not in values
+    if statement.over == "interval":  # an end without a value is open
+        return min(values) if complete else -inf, max(highs) if None not in highs else inf
+    if statement.over == "every":
+        return (min(values), max(values)) if complete else None
+    there = known(values)
+    return t_interval(there, statement.confidence) if len(there) > 1 else None
+
+
+def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Student's interval of the mean of independent values, two or more."""
+    from scipy.stats import t  # not at import time: it takes a second
+
+    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
 
 
 def strongest(key: str, records: Iterable[Record]) -> Record:
@@ -71,7 +130,8 @@ def strongest(key: str, records: Iterable[Record]) -> Record:
     found = next((verdict.records for verdict in verdicts if verdict.records), ())
     if not found:
         raise ValueError(f"no record of {key} is there; `python -m src record {key}` makes one")
-    return pooled(found)
+    dataset = found[0].parameters.get("dataset")
+    return pooled([each for each in found if each.parameters.get("dataset") == dataset])
 
 
 def by_factor(key: str, records: Iterable[Record], factor: str, **held: object) -> dict[object, Record]:
@@ -95,17 +155,17 @@ def by_epochs(key: str, records: Iterable[Record], scale: str = "short") -> dict
     with most repetitions. Variants of the model are left out."""
     groups: dict[int, list[Record]] = {}
     for record in records:
-        plain = counts(record) and not record.parameters.get("add_encoding")
-        if record.claim == key and record.scale == scale and plain:
+        if record.claim == key and record.scale == scale and not variant(record):
             groups.setdefault(record.parameters["epochs"], []).append(record)
     return {epochs: pooled(_largest_group(groups[epochs])) for epochs in sorted(groups)}
 
 
 def _largest_group(records: list[Record]) -> list[Record]:
+    """The records of that setting which has most repetitions."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(repr(sorted(_setting(record).items())), []).append(record)
-    return max(groups.values(), key=len, default=[])
+    return max(groups.values(), key=lambda group: sum(len(each.repetitions) for each in group), default=[])
 
 
 def _setting(record: Record) -> dict[str, object]:

@@ -39,6 +39,7 @@ def _descend(settings: IdealizedSettings, generator: torch.Generator) -> Idealiz
         settings.set_size,
         settings.distractor_prob,
         **activation_of(settings),
+        diagonal=settings.diagonal,
         lr_value=settings.lr_value,
         lr_attention=settings.lr_attention,
         steps=settings.steps,

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int
-from src.experiments.measured import Measured
+from src.experiments.measured import Measured, value_or_none
 from src.experiments.settings import ImagesSettings
 from src.vision.augment import Augmentation, normalize, standard_augmentation
 from src.vision.convnet import SmallConvNet
@@ -24,10 +24,18 @@ from src.vision.probes import (
     attention_distance,
     attention_maps,
     locality,
+    mantel_test,
     position_similarity,
     undo_permutation,
 )
-from src.vision.training import TrainingHistory, TrainingSettings, evaluate, fit, fit_ensemble
+from src.vision.training import (
+    TrainingHistory,
+    TrainingSettings,
+    chosen_precision,
+    evaluate,
+    fit,
+    fit_ensemble,
+)
 from src.vision.vit import ATTENTIONS, VisionTransformer
 
 Images = ImageSet | StreamedImages
@@ -75,7 +83,9 @@ def run(settings: ImagesSettings) -> Measured:
             member.accuracy = evaluate(member.model, measured).accuracy
         runs |= groups
     grid = (settings.image_size // settings.patch_size,) * 2
-    return Measured(_metrics(runs, grid), _curves(runs, grid) | _pictures(runs, grid, measured))
+    notes = {"precision": chosen_precision(training_settings(settings)), "classes": len(train.classes)}
+    metrics = _metrics(runs, grid) | _mantel(settings, runs, grid)
+    return Measured(metrics, _curves(runs, grid) | _pictures(runs, grid, measured), notes)
 
 
 def load(settings: ImagesSettings, split: str) -> Images:
@@ -205,8 +215,8 @@ def _metrics(runs: Mapping[str, list[Trained]], grid: tuple[int, int]) -> dict[s
         # locality_before_content, locality_content, neighbour_share_content; …_positional, …_content_permuted, …
         before = [locality(run.similarity()[0], grid) for run in runs[name]]
         after = [locality(run.similarity()[-1], grid) for run in runs[name]]
-        metrics[f"locality_before_{name}"] = [each.correlation for each in before]
-        metrics[f"locality_{name}"] = [each.correlation for each in after]
+        metrics[f"locality_before_{name}"] = [value_or_none(each.correlation) for each in before]
+        metrics[f"locality_{name}"] = [value_or_none(each.correlation) for each in after]
         metrics[f"neighbour_share_{name}"] = [each.neighbour_share for each in after]
     metrics["neighbour_share_chance"] = [after[0].chance_share]
     if "convnet" in runs:
@@ -221,6 +231,22 @@ def _metrics(runs: Mapping[str, list[Trained]], grid: tuple[int, int]) -> dict[s
             "loss_convnet": _difference(runs["convnet"], permuted["convnet"]),
         }
     return metrics
+
+
+def _mantel(
+    settings: ImagesSettings, runs: Mapping[str, list[Trained]], grid: tuple[int, int]
+) -> dict[str, list[float]]:
+    """mantel_p_content, mantel_p_positional_permuted, …: of the similarity after training, one value a repetition."""
+    return {
+        f"mantel_p_{name}": [
+            mantel_test(
+                run.similarity()[-1], grid, generator=child_generator(settings.seed, "mantel", name, index)
+            )
+            for index, run in enumerate(models)
+        ]
+        for name, models in runs.items()
+        if not name.startswith("convnet")
+    }
 
 
 def _accuracy(runs: Sequence[Trained]) -> list[float]:

@@ -1,7 +1,8 @@
 """Claim `samples-needed`: samples that training needs as D grows, from scratch and with learned attention kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from copy import deepcopy
+from dataclasses import replace
 from math import inf, nan
 
 import numpy as np
@@ -10,167 +11,228 @@ import torch
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int
-from src.experiments.measured import Measured
+from src.experiments.measured import Measured, value_or_none
 from src.experiments.settings import SamplesNeededSettings
 from src.experiments.tasks import activation_of
-from src.synthetic.baselines import distractor_prob_at
-from src.synthetic.distribution import random_feature
-from src.synthetic.gradient import loss_and_gradient
-from src.synthetic.measures import association, labelling_accuracy
+from src.synthetic.baselines import distractor_prob_at, planted_logits
+from src.synthetic.distribution import SpatialDistribution, random_feature
+from src.synthetic.measures import association
+from src.synthetic.projected import ProjectedInputs
 from src.synthetic.tasks import Task, draw_task
-from src.synthetic.transfer import Arm, Descent, accuracy_on, descend_with_retries, transfer_curve
+from src.synthetic.transfer import learn_values
+from src.synthetic.validated import chosen_on_validation, descend
 
-MARGIN = 0.03  # samples are enough where test accuracy is within this of the labelling function's
+ARMS = ("scratch", "kept", "oracle", "uniform")
+MARGINS = (2, 3, 5)  # points below the labelling function's accuracy at which samples are enough
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Point:
-    """One repetition at one D: over the sizes from scratch, over the downstream sizes, and two numbers."""
-
-    accuracy_scratch: Float[np.ndarray, " sizes"]
-    association_scratch: Float[np.ndarray, " sizes"]
-    loss_scratch: Float[np.ndarray, " sizes"]
-    retries_scratch: Int[np.ndarray, " sizes"]
-    accuracy_kept: Float[np.ndarray, " downstream"]
-    association_kept: float
-    labelling_accuracy: float
+ENDS = {"low": min, "high": max}
 
 
 def run(settings: SamplesNeededSettings) -> Measured:
-    """Source: the paper's theorem on transfer. Cost: the defaults under 30 s, D up to 256 about an hour on one core.
+    """Source: the paper's theorem on transfer. Cost: the defaults half a minute; see the preset `laptop`.
 
-    Expected: a slope near 1 from scratch, near 0 with attention kept. Only D changes, and q with it: the best linear
-    rule errs alike at every D. Departures from the paper: the update of A is capped at `max_move`, and d is the
-    same at every D.
+    Expected: a slope near 1 from scratch, near 0 with attention kept. Only D changes, and q with it: the equal-weights
+    linear rule errs alike at every D. Each descent takes the step and the step sizes at which its own validation
+    inputs do best, once within its budget and once within half of it. Departures from the paper: the update of A
+    is capped, and d is the same at every D.
     """
-    device, sizes, num_seeds = pick_device(settings.device), settings.num_patches, settings.num_seeds
-    probs = [distractor_prob_at(settings.linear_error, D, settings.set_size) for D in sizes]
+    device, sizes = pick_device(settings.device), settings.num_patches
     points = [
-        [measure_point(settings, index, row, probs[row], device) for index in range(num_seeds)]
+        [measure_point(settings, index, row, device) for index in range(settings.num_seeds)]
         for row in range(len(sizes))
     ]
     arrays = {
-        each.name: np.array([np.stack([getattr(point, each.name) for point in row], -1) for row in points])
-        for each in fields(Point)
+        name: np.array([np.stack([each[name] for each in row], -1) for row in points])
+        for name in points[0][0]
     }
+    labelling = arrays["labelling_accuracy"].mean(-1)
     arrays |= {
         "num_patches": np.array(sizes),
-        "distractor_prob": np.array(probs),
+        "distractor_prob": np.array([_prob(settings, D) for D in sizes]),
         "sizes_scratch": np.outer(sizes, settings.samples_per_patch),
-        "sizes_kept": np.tile(settings.downstream_sizes, (len(points), 1)),
-        "threshold": arrays["labelling_accuracy"].mean(-1) - MARGIN,
+        **{f"sizes_{arm}": np.tile(settings.downstream_sizes, (len(sizes), 1)) for arm in ARMS[1:]},
+        **{f"threshold_{margin}": labelling - margin / 100 for margin in MARGINS},
     }
     generator = child_generator(settings.seed, "samples needed", "bootstrap")
-    resampled = torch.randint(num_seeds, (RESAMPLES, len(points), num_seeds), generator=generator)
-    metrics, needed = needed_and_slopes(arrays, resampled.numpy())
+    shape = (RESAMPLES, len(sizes), settings.num_seeds)
+    resampled = torch.randint(settings.num_seeds, shape, generator=generator).numpy()
+    metrics, needed = {}, {}
+    for margin in MARGINS:
+        slopes, counts = needed_and_slopes(arrays, arrays[f"threshold_{margin}"], resampled)
+        metrics |= {f"{name}_{margin}": [value] for name, value in slopes.items()}
+        needed |= {f"{name}_{margin}": value for name, value in counts.items()}
     kept = zip(sizes, arrays["association_kept"].tolist(), strict=True)
-    return Measured(metrics | {f"association_kept_{D}": each for D, each in kept}, arrays | needed)
+    metrics |= {f"association_kept_{D}": each for D, each in kept} | over_margins(metrics)
+    finite = {name: [value_or_none(each) for each in values] for name, values in metrics.items()}
+    return Measured(finite, arrays | needed)
 
 
 def measure_point(
-    settings: SamplesNeededSettings, index: int, row: int, distractor_prob: float, device: torch.device
-) -> Point:
-    """Both arms of one repetition at one D. Its samples, nested by size, are gone when this returns."""
-    num_patches, pretraining = settings.num_patches[row], settings.pretraining_samples[row]
+    settings: SamplesNeededSettings, index: int, row: int, device: torch.device
+) -> dict[str, np.ndarray | float]:
+    """All arms of one repetition at one D: `accuracy_…` (2, sizes), within half the budget and within all of it."""
+    num_patches = settings.num_patches[row]
     own_seed = child_generator(settings.seed, "samples needed", num_patches).initial_seed()
     size = {"num_patches": num_patches, "set_size": settings.set_size, "patch_dim": settings.patch_dim}
-    task = draw_task(own_seed, index, **size, distractor_prob=distractor_prob, device=device)
-    descent, sizes = _descent(settings, row), [each * num_patches for each in settings.samples_per_patch]
-    train = task.sample("train", max(*sizes, pretraining))
-    test = task.sample("test", settings.num_test)
-    rates, options = (descent.lr_value, descent.lr_attention), activation_of(settings)
-    runs = {
-        n: replace(task.run(train, n, *rates, **options), max_move=descent.max_move)
-        for n in {*sizes, pretraining}
-    }
-    retries = dict(zip(runs, descend_with_retries([*runs.values()], descent.steps), strict=True))
-    scratch = [runs[n] for n in sizes]
-    labelling = labelling_accuracy(task.distribution, test)
-    accuracy = [accuracy_on(run.model, test.patches, test.label) for run in scratch]
-    found = {n: association(run.model.attention_logits, task).item() for n, run in runs.items()}
-    loss = [loss_and_gradient(run.model, run.patches, run.label)[0].item() for run in scratch]
-    kept = runs[pretraining].model.attention_logits.detach()
-    del train, test, runs, scratch  # the largest things here, before the downstream draws are made
-    return Point(
-        np.array(accuracy),
-        np.array([found[n] for n in sizes]),
-        np.array(loss),
-        np.array([retries[n] for n in sizes]),
-        kept_accuracy(settings, task, kept, descent),
-        found[pretraining],
-        labelling,
+    task = draw_task(own_seed, index, **size, distractor_prob=_prob(settings, num_patches), device=device)
+    validation, test = (
+        ProjectedInputs.draw(task.distribution, n, generator=task.generator(name))
+        for name, n in (("validation", settings.num_validation), ("test", settings.num_test))
     )
+    scratch, kept = from_scratch(settings, task, settings.budget[row], validation, test)
+    uniform = torch.zeros_like(kept)
+    given = {"kept": kept, "oracle": planted_logits(task.partition).to(kept), "uniform": uniform}
+    return {
+        "labelling_accuracy": test.labelling_accuracy(task.partition),
+        "association_kept": association(kept, task).item(),
+        "accuracy_scratch": scratch,
+        **{f"accuracy_{arm}": with_attention(settings, task, given[arm], validation, test) for arm in given},
+    }
 
 
-def _descent(settings: SamplesNeededSettings, row: int) -> Descent:
-    """Step sizes go by D: that of v falls, and that of A grows, as D²."""
-    area = settings.num_patches[row] ** 2
-    rates = (settings.lr_value_scale / area, settings.lr_attention_scale * area)
-    return Descent(settings.steps[row], *rates, **activation_of(settings), max_move=settings.max_move)
+def from_scratch(
+    settings: SamplesNeededSettings,
+    task: Task,
+    budget: int,
+    validation: ProjectedInputs,
+    test: ProjectedInputs,
+) -> tuple[Float[np.ndarray, "2 sizes"], Float[torch.Tensor, "patches patches"]]:
+    """Test accuracy over sizes from scratch; and the attention that the largest sample taught, which others keep."""
+    num_patches = task.partition.num_patches
+    sizes = [each * num_patches for each in settings.samples_per_patch]
+    train = task.sample("train", sizes[-1])
+    rates = (settings.lr_value_scale / num_patches**2, settings.lr_attention_scale * num_patches**2)
+    looks, accuracy = {"budget": budget, "every": settings.record_every}, []
+    for size in sizes:
+        begun = task.run(train, size, *rates, **activation_of(settings))
+        runs = [replace(begun, model=deepcopy(begun.model), max_move=each) for each in settings.max_moves]
+        feature = task.distribution.feature
+        courses = [descend(each, feature, validation, test, **looks) for each in runs]
+        accuracy.append([chosen_on_validation(courses, within)[0] for within in (budget // 2, budget)])
+    return np.array(accuracy).T, chosen_on_validation(courses, budget)[1]
 
 
-def kept_accuracy(
+@torch.no_grad()
+def with_attention(
     settings: SamplesNeededSettings,
     task: Task,
     logits: Float[torch.Tensor, "patches patches"],
-    descent: Descent,
-) -> Float[np.ndarray, " downstream"]:
-    """Test accuracy with attention kept, over downstream sizes: the mean over draws, each with a feature of its own."""
-    generator = task.generator("downstream features")
-    features = (
-        random_feature(settings.patch_dim, generator=generator) for _ in range(settings.downstream_draws)
-    )
-    draws = [{"kept": Arm(replace(task.distribution, feature=feature), logits)} for feature in features]
-    own_seed = task.generator("downstream").initial_seed()
-    curve = transfer_curve(
-        draws, settings.downstream_sizes, descent, seed=own_seed, num_test=settings.num_test
-    )
-    return curve.accuracy["kept"].double().mean(0).numpy()
+    validation: ProjectedInputs,
+    test: ProjectedInputs,
+) -> Float[np.ndarray, "2 sizes"]:
+    """Test accuracy where attention is given, over downstream sizes: the mean over draws, each with its own feature.
+
+    Every arm meets the same features, samples and starts.
+    """
+    attention = logits.softmax(-1)
+    mixed, label, feature, start = _downstream(settings, task, attention)
+    validation, test = validation.seen_through(attention), test.seen_through(attention)
+    options, budget = activation_of(settings), settings.downstream_budget
+    every = max(1, budget // 10)
+    accuracy = []
+    for size in settings.downstream_sizes:
+        looks = []
+        for scale in settings.downstream_lr_scales:
+            lr_value = scale / len(attention) ** 2
+            values = learn_values(
+                mixed[:, :size],
+                label[:, :size],
+                start,
+                lr_value=lr_value,
+                steps=budget,
+                record_every=every,
+                **options,
+            )
+            looks.append(
+                [
+                    torch.stack([inputs.accuracy(value, feature, **options) for value in values])
+                    for inputs in (validation, test)
+                ]
+            )
+        on_validation, on_test = (
+            torch.stack(each) for each in zip(*looks, strict=True)
+        )  # (scales, t, draws)
+        half = 1 + budget // 2 // every
+        accuracy.append(
+            [_at_best(on_validation[:, :last], on_test[:, :last]) for last in (half, on_test.shape[1])]
+        )
+    return np.array(accuracy).T
+
+
+def _at_best(validation: torch.Tensor, test: torch.Tensor) -> float:
+    """Mean over draws of the test accuracy where a draw's validation accuracy is highest; (scales, t, draws)."""
+    at = validation.flatten(0, 1).argmax(0)
+    return test.flatten(0, 1).gather(0, at[None]).mean().item()
+
+
+def _downstream(
+    settings: SamplesNeededSettings, task: Task, attention: Float[torch.Tensor, "patches patches"]
+) -> list[torch.Tensor]:
+    """D S X, labels, features and starts of all draws."""
+    drawn, draw = [], task.generator("downstream")
+    for _ in range(settings.downstream_draws):
+        feature = random_feature(settings.patch_dim, generator=draw)
+        distribution = SpatialDistribution(task.partition, feature, task.distribution.distractor_prob)
+        sample = distribution.sample(settings.downstream_sizes[-1], generator=draw)
+        start = 1e-3 * torch.randn(settings.patch_dim, generator=draw, device=draw.device)
+        drawn.append((len(attention) * attention @ sample.patches, sample.label, feature, start))
+    return [torch.stack(each) for each in zip(*drawn, strict=True)]
+
+
+def _prob(settings: SamplesNeededSettings, num_patches: int) -> float:
+    return distractor_prob_at(settings.linear_error, num_patches, settings.set_size)
 
 
 def needed_and_slopes(
-    arrays: Mapping[str, np.ndarray], resampled: Int[np.ndarray, "resamples patches seeds"]
-) -> tuple[dict[str, list[float]], dict[str, np.ndarray]]:
+    arrays: Mapping[str, np.ndarray],
+    threshold: Float[np.ndarray, " patches"],
+    resampled: Int[np.ndarray, "resamples patches seeds"],
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Samples needed a D and arm, slopes of their logarithm in log D, and the ends of 95 % bootstrap intervals.
 
     Parameters
     ----------
-    arrays : `num_patches` and `threshold` (D,); `sizes_…` (D, sizes) and `accuracy_…` (D, sizes, seeds) of each arm.
-    resampled : indices of seeds, drawn at each D with replacement; both arms take the same, so that they stay paired.
+    arrays : `num_patches` (D,); `sizes_…` (D, sizes) and `accuracy_…` (D, 2, sizes, seeds) of each arm.
+    resampled : indices of seeds, drawn at each D with replacement; all arms take the same, so that they stay paired.
 
     Returns
     -------
-    Metrics, one value each; and the arrays needed_…, needed_…_low, needed_…_high (D,).
+    Metrics: slope_…, slope_…_low, slope_…_high of scratch, kept, oracle and of the gap, scratch minus kept; and
+    budget_shift_…, how much more samples half the budget asks for, as a share, at the D where that is most. Arrays
+    (D,): needed_…, needed_…_low, needed_…_high; and local_slope_… (D - 1,), between neighbouring D.
     """
-    num_patches, threshold = arrays["num_patches"], arrays["threshold"]
+    num_patches = arrays["num_patches"]
     rows = np.arange(len(num_patches))[:, None]
-
-    def needed(arm: str) -> tuple[np.ndarray, np.ndarray]:
-        """(D,), and (resamples, D)."""
+    metrics, found, draws = {}, {}, {}
+    for arm in ARMS:
         sizes, accuracy = arrays[f"sizes_{arm}"], arrays[f"accuracy_{arm}"]
-        means = accuracy.swapaxes(1, 2)[rows, resampled].mean(2)  # (resamples, D, sizes)
-        return crossing(sizes, accuracy.mean(-1), threshold), crossing(sizes, means, threshold)
+        half, full = (crossing(sizes, accuracy[:, part].mean(-1), threshold) for part in (0, 1))
+        means = accuracy[:, 1].swapaxes(1, 2)[rows, resampled].mean(2)  # (resamples, D, sizes)
+        resampled_counts = crossing(sizes, means, threshold)
+        found[f"needed_{arm}"] = full
+        found[f"needed_{arm}_low"], found[f"needed_{arm}_high"] = interval(resampled_counts)
+        if arm == "uniform":
+            continue  # a linear rule: it never comes near the labelling function, and has no slope
+        with np.errstate(invalid="ignore"):
+            found[f"local_slope_{arm}"] = np.diff(np.log(full)) / np.diff(np.log(num_patches))
+            shift = half / full - 1
+        metrics[f"budget_shift_{arm}"] = float(np.where(np.isnan(shift), inf, shift).max())
+        metrics[f"slope_{arm}"], draws[arm] = (
+            slope(num_patches, full).item(),
+            slope(num_patches, resampled_counts),
+        )
+    draws["gap"] = draws["scratch"] - draws["kept"]
+    metrics["slope_gap"] = metrics["slope_scratch"] - metrics["slope_kept"]
+    for name, each in draws.items():
+        metrics[f"slope_{name}_low"], metrics[f"slope_{name}_high"] = interval(each).tolist()
+    return metrics, found
 
-    (scratch, scratch_draws), (kept, kept_draws) = needed("scratch"), needed("kept")
-    scratch_slopes, kept_slopes = slope(num_patches, scratch_draws), slope(num_patches, kept_draws)
-    scratch_low, scratch_high = interval(scratch_slopes)
-    kept_low, kept_high = interval(kept_slopes)
-    gap_low, gap_high = interval(scratch_slopes - kept_slopes)
-    metrics = {
-        "slope_scratch": slope(num_patches, scratch),
-        "slope_kept": slope(num_patches, kept),
-        "slope_scratch_low": scratch_low,
-        "slope_scratch_high": scratch_high,
-        "slope_kept_low": kept_low,
-        "slope_kept_high": kept_high,
-        "slope_gap_low": gap_low,
-        "slope_gap_high": gap_high,
-    }
-    found = {"needed_scratch": scratch, "needed_kept": kept}
-    found["needed_scratch_low"], found["needed_scratch_high"] = interval(scratch_draws)
-    found["needed_kept_low"], found["needed_kept_high"] = interval(kept_draws)
-    return {name: [value.item()] for name, value in metrics.items()}, found
+
+def over_margins(metrics: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """slope_…_low and slope_…_high that hold the intervals of all margins; and the largest move by a doubled budget."""
+    ends = {f"slope_{name}_{end}": pick for name in ("scratch", "kept", "gap") for end, pick in ENDS.items()}
+    ends |= {f"budget_shift_{arm}": max for arm in ("scratch", "kept")}
+    return {name: [pick(metrics[f"{name}_{margin}"][0] for margin in MARGINS)] for name, pick in ends.items()}
 
 
 def crossing(

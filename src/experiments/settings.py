@@ -5,7 +5,7 @@ One class an experiment. A chapter that shows several has a class that joins the
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from pydantic import Field, model_validator
 
 from src.common.choices import nearest_divisor, shown
@@ -17,6 +17,8 @@ REPETITION |= {"checkpoint_folder", "plain_steps", "precision"}
 FOLDERS = {"data_folder", "checkpoint_folder"}
 
 FLOAT = 4  # bytes
+# From none, over equation (T) read with sigma_A = log log d at d = 64 and 100 and without the root of d, to 4.
+DIAGONALS = [0.0, 0.18, 0.5, 1.0, 1.53, 2.0, 3.0, 4.0]
 
 Patches = Annotated[int, Field(ge=2, description="patches, D")]
 SetSize = Annotated[int, Field(ge=2, description="patches in a set, C; divides num_patches")]
@@ -30,6 +32,8 @@ StepOfValue = Annotated[float, Field(ge=0, description="step size of the value v
 StepOfAttention = Annotated[
     float, Field(ge=0, description="step size of each entry of the attention logits A")
 ]
+Diagonal = Annotated[float, Field(description="sigma_A / sqrt(d): the held diagonal that the softmax sees")]
+Diagonals = Annotated[list[float], Field(min_length=1, description="values of the held diagonal, likewise")]
 Iterations = Annotated[int, Field(ge=1, description="iterations of the descent")]
 Every = Annotated[int, Field(ge=1, description="iterations between two measurements")]
 Sizes = list[Annotated[int, Ge(1)]]
@@ -107,6 +111,7 @@ class ShortcutExistsSettings(DistributionSettings, ActivationSettings):
 
 
 class IdealizedSettings(SetsSettings, ActivationSettings):
+    diagonal: Diagonal = 1.0
     lr_value: StepOfValue = 0.001
     lr_attention: StepOfAttention = 100.0
     steps: Iterations = 2000
@@ -119,10 +124,65 @@ class IdealizedSettings(SetsSettings, ActivationSettings):
         return each + 8 * 5 * self.steps * self.num_seeds
 
 
-class RealisticSettings(DistributionSettings, ActivationSettings):
+class EventsSettings(SetsSettings, ActivationSettings):
+    diagonal: Diagonal = 1.0
+    lr_value: StepOfValue = 0.001
+    lr_attention: StepOfAttention = 100.0
+    flow_inputs: int = Field(4096, ge=1, description="inputs that stand for the population in the flow")
+    step_ratios: list[Annotated[float, Gt(0)]] = Field(
+        [10.0**power for power in range(2, 11)],
+        min_length=1,
+        description="ratios lr_attention / lr_value of the map, ascending",
+    )
+
+    @model_validator(mode="after")
+    def ratios_ascend(self):
+        ratios, ascending = self.step_ratios, sorted(set(self.step_ratios))
+        need(ratios == ascending, "step_ratios", ratios, "a list of ascending ratios", ascending)
+        return self
+
+
+class StartSettings(Settings):
+    """Where a realistic descent starts."""
+
+    init_value: float = Field(0.001, ge=0, description="standard deviation of the entries of v at the start")
+    init_attention: float = Field(
+        0.001, ge=0, description="standard deviation of the attention logits at the start"
+    )
+
+
+class OverTrainingSettings(SetsSettings, ActivationSettings, StartSettings):
+    """How long association lasts, by the diagonal: without noise, on a fixed sample and on ever new ones."""
+
+    num_patches: Patches = 32
+    distractor_prob: DistractorProb = 0.4
+    lr_value: StepOfValue = 0.001
+    lr_attention: StepOfAttention = 50.0
+    diagonals: Diagonals = Field(DIAGONALS)
+    lifetime_steps: int = Field(4000, ge=1, description="iterations to follow association for")
+    lifetime_samples: int = Field(2000, ge=1, description="inputs of the fixed sample, and of each new one")
+
+
+class DiagonalSettings(DistributionSettings, ActivationSettings, StartSettings):
+    """Which set each row finds, by the diagonal, the step of A and N."""
+
+    num_patches: Patches = 32
+    distractor_prob: DistractorProb = 0.4
+    num_test: TestSize = 4000
+    lr_value: StepOfValue = 0.001
+    steps: Iterations = 120
+    diagonals: Diagonals = Field(DIAGONALS)
+    attention_steps: list[Annotated[float, Gt(0)]] = Field(
+        [50.0], min_length=1, description="step sizes of each entry of the attention logits A"
+    )
+    training_sizes: Sizes = Field([2000], min_length=1, description="training samples, N")
+
+
+class RealisticSettings(DistributionSettings, ActivationSettings, StartSettings):
     num_patches: Patches = 32
     patch_dim: PatchDim = 64
     distractor_prob: DistractorProb = 0.4
+    diagonal: Diagonal = 1.0
     num_samples: TrainSize = 8000
     num_test: TestSize = 4000
     lr_value: StepOfValue = 0.001
@@ -147,7 +207,7 @@ class RealisticSettings(DistributionSettings, ActivationSettings):
         return self
 
     def memory_bytes(self) -> int:
-        frames = 2 + self.overtrain_steps // self.record_every
+        frames = 1 + self.overtrain_steps
         frames += len(self.sample_sizes) * (2 + self.steps // self.record_every)
         each = self.patches_bytes(self.num_samples + self.num_test) + FLOAT * frames * self.num_patches**2
         return self.num_seeds * each
@@ -162,47 +222,99 @@ class TransferSettings(DistributionSettings, ActivationSettings):
     lr_value: StepOfValue = 0.001
     lr_attention: StepOfAttention = 50.0
     steps: int = Field(120, ge=1, description="iterations, both in pretraining and downstream")
+    step_scales: list[Annotated[float, Gt(0)]] = Field(
+        [1.0, 0.3, 0.1], min_length=1, description="factors of both step sizes: one is chosen on validation"
+    )
     sample_sizes: Sizes = Field(
         [3, 10, 30, 100, 300, 1000, 3000], min_length=1, description="downstream samples"
     )
 
     def memory_bytes(self) -> int:
         downstream = 2 * self.patches_bytes(max(self.sample_sizes) + self.num_test)
-        models = 5 * len(self.sample_sizes) * FLOAT * self.num_patches**2
+        models = 6 * len(self.sample_sizes) * FLOAT * self.num_patches**2
         return self.num_seeds * max(self.patches_bytes(self.num_samples), downstream + models)
+
+
+class GaussianSettings(ActivationSettings):
+    """Figure 2: one course as the paper draws it, and a study of what decides over association."""
+
+    num_seeds: int = Field(2, ge=1, description="independent repetitions")
+    grid_side: int = Field(4, ge=2, description="patches along a side of the grid; D is its square")
+    block: int = Field(
+        2, ge=1, description="patches along a side of a set, C is its square; divides grid_side"
+    )
+    patch_dim: PatchDim = 16
+    num_samples: TrainSize = 5000
+    num_test: TestSize = 4000
+    label_linear: float = Field(
+        4.0, ge=0, description="weight of the linear part in the labels' activation; the pure cubic has 0"
+    )
+    figure_lr_value: float = Field(0.01, ge=0, description="step size of v in the figure's course")
+    figure_lr_attention: float = Field(
+        1.0, ge=0, description="step size of an entry of A in the figure's course"
+    )
+    figure_steps: int = Field(1000, ge=20, description="iterations of the figure's course")
+    lr_value: StepOfValue = 0.001
+    lr_attention: StepOfAttention = 10.0
+    lr_encoding: float = Field(1.0, ge=0, description="step size of an entry of P, where A = P^T P")
+    lr_adam: float = Field(0.01, ge=0, description="Adam's learning rate, for all parameters")
+    ranks: Sizes = Field(
+        [16, 8, 4], min_length=1, description="rows of P, where A = P^T P; the first is judged"
+    )
+    steps: int = Field(200, ge=1, description="iterations of each descent of the study")
+
+    @model_validator(mode="after")
+    def sets_tile_the_grid(self):
+        side, block = self.grid_side, self.block
+        nearest = nearest_divisor(side, min(block, side // 2))
+        need(block < side and side % block == 0, "block", block, f"a divisor of grid_side = {side}", nearest)
+        return self
+
+    def memory_bytes(self) -> int:
+        patches = self.num_seeds * (self.num_samples + self.num_test) * self.grid_side**2
+        return FLOAT * patches * (self.patch_dim + 8)
 
 
 class SamplesNeededSettings(ActivationSettings):
     num_seeds: int = Field(2, ge=1, description="repetitions at each D")
     num_patches: list[Annotated[int, Ge(2)]] = Field(
-        [32, 64, 96], min_length=1, description="D, two values or more"
+        [64, 96], min_length=1, description="D, two values or more"
     )
     set_size: int = Field(4, ge=2, description="patches in a set, C, at every D")
     patch_dim: PatchDim = 64
     linear_error: float = Field(
-        0.118, gt=0, description="error of the best linear rule, which fixes q at each D"
+        0.118, gt=0, description="error of the equal-weights linear rule, which fixes q at each D"
     )
     samples_per_patch: Sizes = Field(
-        [6, 12, 24], min_length=1, description="samples from scratch, in multiples of D, ascending"
-    )
-    pretraining_samples: Sizes = Field(
-        [4096, 1536, 2304], min_length=1, description="samples for the attention that is kept, one number a D"
+        [4, 8, 16], min_length=1, description="samples from scratch, in multiples of D, ascending"
     )
     downstream_sizes: Sizes = Field(
-        [1, 2, 3, 4, 6, 8], min_length=1, description="downstream samples, ascending"
+        [1, 2, 3, 4, 6, 8], min_length=1, description="samples where attention is given, ascending"
     )
     downstream_draws: int = Field(
         10, ge=1, description="downstream tasks of each repetition, each with its own feature"
     )
+    num_validation: int = Field(1000, ge=1, description="inputs on which steps are chosen")
     num_test: int = Field(1000, ge=1, description="test inputs of each trained model")
-    steps: Sizes = Field(
-        [140, 200, 240], min_length=1, description="iterations of every descent, one number a D"
+    budget: Sizes = Field(
+        [400, 600], min_length=1, description="iterations at most from scratch, one number a D"
     )
-    lr_value_scale: float = Field(1.0, ge=0, description="step size of the value vector v, times D²")
+    downstream_budget: int = Field(100, ge=2, description="iterations at most where attention is given")
+    record_every: int = Field(20, ge=1, description="iterations from scratch between two looks at validation")
+    lr_value_scale: float = Field(1.0, ge=0, description="step size of v from scratch, times D²")
     lr_attention_scale: float = Field(
-        0.05, ge=0, description="step size of each entry of the attention logits A, over D²"
+        0.1, ge=0, description="step size of each entry of the attention logits A, over D²"
     )
-    max_move: float = Field(0.4, gt=0, description="largest change of a logit in one iteration")
+    max_moves: list[Annotated[float, Gt(0)]] = Field(
+        [1.5],
+        min_length=1,
+        description="largest change of a logit in one iteration: one is chosen on validation",
+    )
+    downstream_lr_scales: list[Annotated[float, Gt(0)]] = Field(
+        [1.0, 10.0],
+        min_length=1,
+        description="step sizes of v where attention is given, times D²: one is chosen on validation",
+    )
 
     @model_validator(mode="after")
     def one_number_a_size(self):
@@ -211,23 +323,24 @@ class SamplesNeededSettings(ActivationSettings):
         need(different, "num_patches", patches, "two different values or more, each once,")
         whole = all(size % self.set_size == 0 for size in patches)
         need(whole, "num_patches", patches, f"a multiple of set_size = {shown(self.set_size)} in each place")
-        for name in ("pretraining_samples", "steps"):
-            numbers = getattr(self, name)
-            need(len(numbers) == count, name, numbers, f"a list of {count}, one for each of num_patches,")
+        need(
+            len(self.budget) == count,
+            "budget",
+            self.budget,
+            f"a list of {count}, one for each of num_patches,",
+        )
         for name in ("samples_per_patch", "downstream_sizes"):
             sizes, ascending = getattr(self, name), sorted(set(getattr(self, name)))
             need(sizes == ascending, name, sizes, "a list of ascending sizes", ascending)
         return self
 
     def memory_bytes(self) -> int:
-        each = FLOAT * self.patch_dim
-        tasks = zip(self.num_patches, self.pretraining_samples, strict=False)
-        downstream = self.downstream_draws * (self.downstream_sizes[-1] + self.num_test)
-        return max(
-            each * patches * max(patches * self.samples_per_patch[-1] + self.num_test, samples, downstream)
-            + 4 * FLOAT * len(self.samples_per_patch) * patches**2
-            for patches, samples in tasks
+        largest = max(self.num_patches)
+        scratch = self.samples_per_patch[-1] * largest * self.patch_dim
+        downstream = self.downstream_draws * (
+            2 * self.downstream_sizes[-1] * self.patch_dim + 4 * (self.num_validation + self.num_test)
         )
+        return FLOAT * largest * max(scratch, downstream)
 
 
 class ImagesSettings(Settings):
@@ -318,14 +431,14 @@ def _largest(settings: Settings) -> int:
     return max(kind.memory_bytes(settings) for kind in type(settings).__bases__)
 
 
-class TheorySettings(LinearFailsSettings, ShortcutExistsSettings, IdealizedSettings):
-    """Chapter 02: three claims on one distribution."""
+class TheorySettings(LinearFailsSettings, ShortcutExistsSettings, IdealizedSettings, EventsSettings):
+    """Chapter 02: four claims on one distribution."""
 
     memory_bytes = _largest
 
 
-class TrainingSettings(RealisticSettings, IdealizedSettings):
-    """Chapter 03: the realistic descent, and the idealized one drawn beside it."""
+class TrainingSettings(RealisticSettings, IdealizedSettings, OverTrainingSettings, DiagonalSettings):
+    """Chapter 03: the realistic descent, the idealized one drawn beside it, and what the diagonal decides."""
 
     memory_bytes = _largest
 

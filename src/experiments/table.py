@@ -25,7 +25,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What measures a claim: `run`, "module:function", takes the settings and gives a `Measured`."""
+    """What measures a claim, or is a study without a verdict: `run`, "module:function", gives a `Measured`."""
 
     chapter: str
     settings: type[Settings]
@@ -52,6 +52,7 @@ CHAPTERS = {
         shows=RECORDS,
     ),
     "08_locality": Chapter(of.ImagesSettings, measures=("pe-locality",), shows=RECORDS),
+    "figures": Chapter(of.GaussianSettings, measures=("gaussian",), shows=RECORDS),
     "claims": Chapter(shows=RECORDS),
     "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
@@ -65,8 +66,14 @@ EXPERIMENTS = {
     "shortcut-exists": Experiment(
         "02_theory", of.ShortcutExistsSettings, "src.experiments.shortcut_exists:run"
     ),
+    "gaussian": Experiment("figures", of.GaussianSettings, "src.experiments.gaussian:run"),
     "idealized": Experiment("02_theory", of.IdealizedSettings, "src.experiments.idealized:run"),
     "realistic": Experiment("03_synthetic_training", of.RealisticSettings, "src.experiments.realistic:run"),
+    "events": Experiment("02_theory", of.EventsSettings, "src.experiments.events:run"),
+    "over-training": Experiment(
+        "03_synthetic_training", of.OverTrainingSettings, "src.experiments.over_training:run"
+    ),
+    "diagonal": Experiment("03_synthetic_training", of.DiagonalSettings, "src.experiments.diagonal:run"),
     "transfer": Experiment("04_transfer", of.TransferSettings, "src.experiments.transfer:run"),
     "samples-needed": Experiment("scale", of.SamplesNeededSettings, "src.experiments.samples_needed:run"),
     "pe-locality": Experiment("08_locality", of.ImagesSettings, IMAGES),

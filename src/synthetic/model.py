@@ -20,7 +20,8 @@ class PositionalAttentionModel(nn.Module):
     degree : p, odd and >= 3.
     linear_coefficient : nu >= 0, small.
     diagonal : the value at which the diagonal of the logits is held, sigma_A / sqrt(d); never trained.
-    init_scale : standard deviation of the entries of v and of the logits off the diagonal at the start.
+    init_scale : standard deviation of the entries of v at the start, and of the logits off the diagonal.
+    init_scale_attention : the latter alone, where it differs.
     generator : source of the initial draw; the model lives on its device.
 
     Attributes
@@ -45,11 +46,13 @@ class PositionalAttentionModel(nn.Module):
         generator: torch.Generator | None = None,
         *,
         dtype: torch.dtype | None = None,
+        init_scale_attention: float | None = None,
     ) -> None:
         super().__init__()
         check_activation(degree, linear_coefficient)
+        scale = init_scale if init_scale_attention is None else init_scale_attention
         device = generator.device if generator is not None else "cpu"
-        logits = init_scale * torch.randn(
+        logits = scale * torch.randn(
             num_patches, num_patches, generator=generator, device=device, dtype=dtype
         )
         value = init_scale * torch.randn(patch_dim, generator=generator, device=device, dtype=dtype)

@@ -34,6 +34,16 @@ class Trajectory:
     value_vector: Float[Tensor, "t dim"]
     divergence: str = ""
 
+    def thinned(self, every: int) -> "Trajectory":
+        """The first `every` steps, then each that `every` divides, and the last: even on a logarithmic axis."""
+        kept = [
+            index
+            for index, step in enumerate(self.step)
+            if step < every or step % every == 0 or step == self.step[-1]
+        ]
+        curves = (self.loss, self.accuracy, self.attention_logits, self.value_vector)
+        return Trajectory([self.step[i] for i in kept], *(each[kept] for each in curves), self.divergence)
+
 
 @dataclass(frozen=True)
 class Run:

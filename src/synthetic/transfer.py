@@ -11,7 +11,7 @@ from src.common.seeding import child_generator
 from src.common.shapes import Float, Int
 from src.synthetic.distribution import SpatialDistribution
 from src.synthetic.gradient import samples_per_block
-from src.synthetic.model import PositionalAttentionModel
+from src.synthetic.model import PositionalAttentionModel, activation_and_slope
 from src.synthetic.realistic import Run, check_finite, many_descents
 
 # Five thirds shrink a step 243-fold; what diverges even so is no matter of the step size.
@@ -164,6 +164,34 @@ def descend_with_retries(runs: Sequence[Run], steps: int) -> list[int]:
                 diverged[index] = replace(run, lr_value=run.lr_value / 3, lr_attention=run.lr_attention / 3)
         left = diverged
     return retries
+
+
+@torch.no_grad()
+def learn_values(
+    mixed: Float[Tensor, "runs samples patches dim"],
+    label: Float[Tensor, "runs samples"],
+    start: Float[Tensor, "runs dim"],
+    *,
+    lr_value: float,
+    steps: int,
+    record_every: int,
+    degree: int,
+    linear_coefficient: float,
+) -> Float[Tensor, "t runs dim"]:
+    """Descent on v alone, attention frozen, for R runs side by side: v at the recorded steps, the start included.
+
+    mixed : D S X, the patches after attention. It never changes, so that F(X) = sum_i sigma(<v, mixed_i>) is all that
+        is left of the model, and the descent is `gradient_descent` with `lr_attention` = 0.
+    """
+    value, recorded = start.clone(), []
+    for step in range(steps + 1):
+        if step % record_every == 0:
+            recorded.append(value.clone())
+        z = torch.einsum("rnpd,rd->rnp", mixed, value)
+        output, slope = activation_and_slope(z, degree, linear_coefficient)
+        upstream = -label * torch.sigmoid(-label * output.sum(-1)) / label.shape[-1]
+        value -= lr_value * torch.einsum("rnp,rnpd->rd", slope * upstream[..., None], mixed)
+    return torch.stack(recorded)
 
 
 @torch.no_grad()

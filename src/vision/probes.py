@@ -88,6 +88,40 @@ def locality(similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]
     )
 
 
+def mantel_test(
+    similarity: Float[Tensor, "patches patches"],
+    grid: tuple[int, int],
+    *,
+    permutations: int = 999,
+    generator: torch.Generator,
+) -> float:
+    """How likely random places would be as close to the similarity as the patches' own: a permutation p-value.
+
+    The null hypothesis is that similarity has nothing to do with place. Then any assignment of the patches to the
+    places of the grid is as good as the true one; the p-value is the share of random assignments, the true one
+    counted among them, whose `Locality.correlation` is at least the true one's. Pairs of patches share patches, so
+    that the usual test of a correlation, for independent pairs, would not do.
+
+    Parameters
+    ----------
+    similarity : (patches, patches), symmetric; the diagonal is not used.
+    grid : (height, width) in patches.
+    permutations : random assignments; the p-value is at least 1 / (permutations + 1).
+
+    References
+    ----------
+    Mantel, The detection of disease clustering and a generalized regression approach, Cancer Research 27, 1967.
+    """
+    distance, similarity = grid_distance(grid), similarity.double().cpu()
+    # A permutation leaves means and spreads as they are, so that sums of products order the correlations: the smaller
+    # the sum, the nearer are patches that are alike.
+    observed = (similarity * distance).sum()
+    orders = (torch.randperm(len(distance), generator=generator) for _ in range(permutations))
+    drawn = torch.stack([(similarity[order][:, order] * distance).sum() for order in orders])
+    rounding = 1e-9 * (similarity.abs() * distance).sum()
+    return (1 + (drawn <= observed + rounding).sum().item()) / (1 + permutations)
+
+
 def grid_distance(grid: tuple[int, int]) -> Float[Tensor, "patches patches"]:
     """Euclidean distances between the patches of a grid (height, width), in patches, float64, row by row."""
     rows, columns = (torch.arange(side, dtype=torch.float64) for side in grid)

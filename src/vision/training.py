@@ -201,15 +201,20 @@ def start_fabric(settings: TrainingSettings) -> Any:
     ):  # a line on precision for each start is no news to a page
         logging.getLogger(name).setLevel(logging.WARNING)
     devices, num_nodes = _devices_and_nodes(settings)
-    precision = settings.precision
-    if precision == "auto":
-        on_cuda = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-        precision = fastest_precision(torch.device("cuda" if on_cuda else "cpu"))
+    precision = chosen_precision(settings)
     fabric = Fabric(
         accelerator=settings.accelerator, devices=devices, num_nodes=num_nodes, precision=precision
     )
     fabric.launch()
     return fabric
+
+
+def chosen_precision(settings: TrainingSettings) -> str:
+    """The precision that "auto" becomes on this machine, or the one that was asked for."""
+    if settings.precision != "auto":
+        return settings.precision
+    on_cuda = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return fastest_precision(torch.device("cuda" if on_cuda else "cpu"))
 
 
 def _devices_and_nodes(settings: TrainingSettings) -> tuple[int, int]:

@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from src.common.choices import refusal
+from src.common.choices import one_of, refusal
 from src.common.sources import versions
-from src.evidence.claims import CLAIMS, find
+from src.evidence.claims import CLAIMS
 from src.evidence.records import RESULTS
 from src.experiments.base import rule
 from src.experiments.resolve import (
@@ -19,7 +19,7 @@ from src.experiments.resolve import (
     resolve,
     resolve_run,
 )
-from src.experiments.table import CHAPTERS
+from src.experiments.table import CHAPTERS, EXPERIMENTS
 from src.workshop.names import folder_name
 
 
@@ -140,12 +140,12 @@ def sweep_chapter(options: argparse.Namespace) -> int:
 
 
 def record_claim(options: argparse.Namespace) -> None:
-    claim = find(options.claim)
-    settings = resolve_run(claim.chapter, options.parameter, preset=options.preset, claim=claim.key)
-    folder = options.out / claim.key / folder_name(options.preset, options.parameter)
+    claim = one_of("claim", options.claim, EXPERIMENTS)
+    settings = resolve_run(EXPERIMENTS[claim].chapter, options.parameter, preset=options.preset, claim=claim)
+    folder = options.out / claim / folder_name(options.preset, options.parameter)
     from src.workshop.measure import measure_into
 
-    record = measure_into(folder, claim.key, settings)
+    record = measure_into(folder, claim, settings)
     if record:
         print(folder)
         for metric in record.metrics:

@@ -53,19 +53,23 @@ def measure(claim: str, settings: Settings) -> Record:
     source = {"commit": commit(), "source_digest": digest(imported_files(f"import {module}"))}
     started, clock = datetime.now(UTC), time.perf_counter()
     measured = run(own)
+    notes = dict(measured.notes)
+    seconds = time.perf_counter() - clock + notes.pop("resumed_seconds", 0)
     record = Record(
         claim=claim,
         chapter=experiment.chapter,
         parameters={k: Path(v).name if k in FOLDERS else v for k, v in own.model_dump().items()},
         seed=own.seed,
         scale=scale_of(claim, own),
-        metrics={name: [float(value) for value in values] for name, values in measured.metrics.items()},
+        metrics={name: [*map(_number, values)] for name, values in measured.metrics.items()},
         device=device_name(device),
         versions=versions(),
         **source,
         started=started.isoformat(timespec="seconds"),
-        wall_seconds=round(time.perf_counter() - clock, 2),
+        wall_seconds=round(seconds, 2),
         peak_memory_bytes=peak_memory(device),
+        precision=notes.pop("precision", ""),
+        notes=notes,
         arrays=_as_numpy(measured.arrays),
     )
     if OUT_VARIABLE in os.environ:
@@ -98,6 +102,10 @@ def measure_into(folder: Path, claim: str, settings: Settings) -> Record | None:
         kept = save_arrays(folder.with_name(f"{folder.name}-diverged.npz"), vars(error.trajectory))
         raise ArithmeticError(f"{error}; the trajectory up to there is in {kept}") from error
     return record
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(value)
 
 
 def _as_numpy(arrays: Mapping[str, object]) -> dict:

@@ -136,9 +136,9 @@ def _range(text: str, values: str) -> list[str]:
     except ValueError:
         raise ValueError(f"-g {text}: START:STOP in integers is needed, such as 0:10") from None
     if not start < stop <= start + MOST_POINTS:
-        nearest = min(max(stop, start + 1), start + MOST_POINTS)
+        nearest = f"{start}:{min(max(stop, start + 1), start + MOST_POINTS)}"
         needed = f"START:STOP of 1 to {MOST_POINTS} values, STOP excluded,"
-        raise ValueError(f"-g {text}: {needed} is needed; the nearest: {start}:{nearest}")
+        raise ValueError(f"-g {text}: {needed} is needed; the nearest: {nearest}")
     return [str(value) for value in range(start, stop)]
 
 
@@ -158,25 +158,19 @@ def run(
     ValueError : no scheduler at that address, or no worker. FileExistsError : a point's folder holds anything else.
     KeyboardInterrupt : finished points stay; of the others nothing does, unless a worker elsewhere still runs them.
     """
-    out, digest = Path(out).absolute(), chapters.chapter_digest(chapter)
-    outcomes = _finished_before(chapter, points, out, digest)
-    waiting = {
-        point.name: (command(chapter, point.settings, out / point.name), out / point.name, digest)
-        for point in points
-        if point.name not in outcomes
-    }
+    out = Path(out).absolute()
+    outcomes, waiting = _sort_out(chapter, points, out)
+    cluster = _running_cluster(way.scheduler) if way.scheduler else _local_cluster(way.workers)
     if not waiting:
         return outcomes
     try:
-        with _running_cluster(way.scheduler) if way.scheduler else _local_cluster(way.workers) as client:
+        with cluster as client:
             out.mkdir(parents=True, exist_ok=True)
             clock = time.perf_counter()
-            for name, outcome in _as_done(client, waiting, way):
+            for done, (name, outcome) in enumerate(_as_done(client, waiting, way), start=1):
                 outcomes[name] = outcome
-                left = len(points) - len(outcomes)
-                seconds = (time.perf_counter() - clock) / (len(waiting) - left) * left
-                progress = f"{len(outcomes)} of {len(points)}, {_minutes(seconds)} left"
-                report(f"{progress}: {name} {outcome.status}")
+                left = _minutes((time.perf_counter() - clock) / done * (len(waiting) - done))
+                report(f"{len(outcomes)} of {len(points)}, {left} left: {name} {outcome.status}")
     except KeyboardInterrupt:
         if not way.scheduler:
             raise
@@ -190,13 +184,19 @@ def run(
     return {point.name: outcomes[point.name] for point in points}
 
 
-def _finished_before(chapter: str, points: Sequence[Point], out: Path, digest: str) -> dict[str, Outcome]:
-    outcomes = {}
+def _sort_out(
+    chapter: str, points: Sequence[Point], out: Path
+) -> tuple[dict[str, Outcome], dict[str, tuple[list[str], Path, str]]]:
+    """Outcomes of the points that are there already, and for each of the others what `execute` takes."""
+    outcomes, waiting, digest = {}, {}, chapters.chapter_digest(chapter)
     for point in points:
+        folder = out / point.name
         wanted = {"chapter": chapter, "parameters": point.settings.model_dump(), "digest": digest}
-        if chapters.finished(out / point.name, wanted):
-            outcomes[point.name] = Outcome(BEFORE, chapters.read_run(out / point.name)["wall_seconds"])
-    return outcomes
+        if chapters.finished(folder, wanted):
+            outcomes[point.name] = Outcome(BEFORE, chapters.read_run(folder)["wall_seconds"])
+        else:
+            waiting[point.name] = (command(chapter, point.settings, folder), folder, digest)
+    return outcomes, waiting
 
 
 def table(outcomes: Mapping[str, Outcome]) -> str:

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -42,7 +43,8 @@ def test_pooling_joins_metrics_and_curves_and_keeps_the_first_records_rest(recor
     def run(value: float) -> Record:
         curves = {"loss_by_epoch": np.full((2, 1, 3), value), "images": np.full(2, value)}
         parameters = {"seed": int(value), "num_seeds": 1}
-        return replace(record, parameters=parameters, metrics={"accuracy": [value]}, arrays=curves)
+        metrics = {"accuracy": [value]}
+        return replace(record, seed=int(value), parameters=parameters, metrics=metrics, arrays=curves)
 
     one = pooled([run(1.0), run(2.0)])
     assert one.metrics == {"accuracy": [1.0, 2.0]} and one.wall_seconds == 3.0
@@ -92,3 +94,78 @@ def test_every_stored_record_holds_every_parameter_of_its_experiment():
     for record in load_records():
         assert record.parameters.keys() == EXPERIMENTS[record.claim].settings.model_fields.keys()
         EXPERIMENTS[record.claim].settings(**record.parameters)
+
+
+@pytest.mark.parametrize("bad", [[0.9, float("inf")], [float("nan")], []])
+def test_a_metric_that_is_no_number_is_not_written(record, bad, tmp_path):
+    broken = replace(record, metrics={"accuracy": [0.9], "gap": bad})
+    with pytest.raises(ValueError, match=r"^the metric gap = .*: a list of finite numbers, .* is needed$"):
+        broken.save(tmp_path / "record")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "bad", ["[Infinity]", "[NaN]", "[]", '["0.9"]', "[true]", "0.9", "null", "[[0.9]]", "{}"]
+)
+def test_a_metric_that_is_no_number_is_not_read(record, bad, tmp_path):
+    record.save(tmp_path / "record")
+    file = tmp_path / "record" / "record.json"
+    content = json.loads(file.read_text())
+    content["metrics"]["gap"] = "PLANTED"
+    file.write_text(json.dumps(content).replace('"PLANTED"', bad))
+    with pytest.raises(ValueError, match=r"record.json is not a readable record: the metric gap = [^\n]*$"):
+        Record.load(tmp_path / "record")
+
+
+def test_metrics_that_are_no_mapping_are_not_read(record, tmp_path):
+    record.save(tmp_path / "record")
+    file = tmp_path / "record" / "record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"metrics": [0.9]}))
+    with pytest.raises(
+        ValueError, match=r"not a readable record: metrics = \[0.9\]: a value for each name is needed"
+    ):
+        Record.load(tmp_path / "record")
+
+
+def test_no_value_is_a_value_of_its_own(record, tmp_path):
+    some = replace(record, metrics={"accuracy": [0.9, None, 0.8], "gap": [None]})
+    read = Record.load(some.save(tmp_path / "record"))
+    assert read == some and read.values("accuracy") == [0.9, None, 0.8]
+    assert read.mean("accuracy") == pytest.approx(0.85) and read.text("accuracy") == "0.850 ± 0.071 (n = 2)"
+    assert read.text("gap") == "no value (n = 0)"
+    assert math.isnan(read.mean("gap"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ((3, 1), (3, 3), "repetition 0 of seed 3"),
+        ((0, 2), (0, 2), "repetition 0 of seed 0"),
+        ((3, 2), (5, 3), ""),
+    ],
+)
+def test_a_repetition_is_pooled_once(record, first, second, shared):
+    def run(seed: int, num_seeds: int) -> Record:
+        metrics = {"accuracy": [0.5] * num_seeds}
+        return replace(record, seed=seed, parameters={"seed": seed, "num_seeds": num_seeds}, metrics=metrics)
+
+    runs = [run(*first), run(*second)]
+    if not shared:
+        assert pooled(runs).parameters["num_seeds"] == 5
+        return
+    with pytest.raises(
+        ValueError, match=rf"^{shared} is in two records, realistic with seed = .*: leave one out$"
+    ):
+        pooled(runs)
+
+
+def test_records_from_before_precision_and_notes_are_read(record, tmp_path):
+    replace(record, precision="bf16-mixed", notes={"classes": 10}).save(tmp_path / "new")
+    assert Record.load(tmp_path / "new").precision == "bf16-mixed"
+    assert Record.load(tmp_path / "new").notes == {"classes": 10}
+    file = tmp_path / "new" / "record.json"
+    content = json.loads(file.read_text())
+    del content["precision"], content["notes"]
+    file.write_text(json.dumps(content))
+    old = Record.load(tmp_path / "new")
+    assert (old.precision, old.notes) == ("", {})

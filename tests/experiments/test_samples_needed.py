@@ -9,7 +9,15 @@ import pytest
 from src.evidence.figures.scale import accuracy_by_samples
 from src.evidence.figures.scale import samples_needed as figure_of
 from src.evidence.records import Record
-from src.experiments.samples_needed import crossing, interval, needed_and_slopes, run, slope
+from src.experiments.samples_needed import (
+    MARGINS,
+    crossing,
+    interval,
+    needed_and_slopes,
+    over_margins,
+    run,
+    slope,
+)
 from src.experiments.settings import SamplesNeededSettings
 
 SIZES = np.array([[1, 4, 16], [10, 100, 1000]])
@@ -57,40 +65,66 @@ def test_the_interval_holds_the_middle_and_is_open_where_too_much_is_unknown():
 
 
 def arrays() -> dict[str, np.ndarray]:
-    """Two seeds whose curves cross at 1 and 2 times D from scratch, and at 2 samples whatever D."""
+    """Two seeds that cross at 1 and 2 times D from scratch, at 2 elsewhere; half the budget asks for a tenth more."""
     num_patches, seeds = np.array([10, 40]), np.array([1, 2])
-    sizes = {"scratch": np.outer(num_patches, [0.5, 4]), "kept": np.tile([1.0, 8.0], (2, 1))}
-    crossed = {"scratch": np.outer(num_patches, seeds), "kept": np.full((2, 2), 2.0)}
-    found = {"num_patches": num_patches, "threshold": np.array([0.5, 0.5])}
-    for arm in sizes:
-        logs = np.log(sizes[arm])
-        share = (logs[..., None] - np.log(crossed[arm])[:, None]) / np.diff(logs, axis=1)[..., None]
-        found |= {f"sizes_{arm}": sizes[arm].round().astype(int), f"accuracy_{arm}": 0.5 + share}
+    found = {"num_patches": num_patches}
+    for arm in ("scratch", "kept", "oracle", "uniform"):
+        scratch = arm == "scratch"
+        sizes = np.outer(num_patches, [0.5, 4]) if scratch else np.tile([1.0, 8.0], (2, 1))
+        crossed = np.outer(num_patches, seeds) if scratch else np.full((2, 2), 2.0)
+        logs = np.log(sizes)
+        share = (logs[..., None] - np.log(crossed)[:, None]) / np.diff(logs, axis=1)[..., None]
+        later = share - np.log(1.1) / np.diff(logs, axis=1)[..., None]
+        found |= {
+            f"sizes_{arm}": sizes.round().astype(int),
+            f"accuracy_{arm}": 0.5 + np.stack([later, share], 1),
+        }
+    found["accuracy_uniform"] = np.zeros_like(found["accuracy_uniform"])
     return found
 
 
-def test_seeds_are_resampled_at_each_number_of_patches_and_alike_in_both_arms():
+HALF = np.array([0.5, 0.5])
+
+
+def test_seeds_are_resampled_at_each_number_of_patches_and_alike_in_all_arms():
     alone = np.array([[[0, 0], [0, 0]], [[0, 0], [1, 1]], [[1, 1], [1, 1]]])
-    metrics, needed = needed_and_slopes(arrays(), alone)
-    assert metrics["slope_scratch"] == pytest.approx([1]) and metrics["slope_kept"] == pytest.approx([0])
-    assert metrics["slope_scratch_low"] == pytest.approx([1]) and metrics["slope_gap_low"] == pytest.approx(
-        [1]
-    )
-    assert metrics["slope_scratch_high"] == pytest.approx([1.5])
-    assert needed["needed_scratch"] == pytest.approx([10 * 2**0.5, 40 * 2**0.5])
-    assert needed["needed_scratch_low"] == pytest.approx([10, 40])
-    assert needed["needed_scratch_high"] == pytest.approx([20, 80])
+    metrics, found = needed_and_slopes(arrays(), HALF, alone)
+    assert metrics["slope_scratch"] == pytest.approx(1) and metrics["slope_kept"] == pytest.approx(0)
+    assert metrics["slope_scratch_low"] == pytest.approx(1) and metrics["slope_gap_low"] == pytest.approx(1)
+    assert metrics["slope_scratch_high"] == pytest.approx(1.5)
+    assert found["needed_scratch"] == pytest.approx([10 * 2**0.5, 40 * 2**0.5])
+    assert found["needed_scratch_low"] == pytest.approx([10, 40])
+    assert found["needed_scratch_high"] == pytest.approx([20, 80])
+    assert found["local_slope_scratch"] == pytest.approx([1])
+
+
+def test_what_half_the_budget_asks_for_more_is_told_and_a_linear_rule_never_comes_near():
+    metrics, found = needed_and_slopes(arrays(), HALF, np.zeros((1, 2, 2), dtype=int))
+    assert metrics["budget_shift_scratch"] == pytest.approx(0.1)
+    assert metrics["budget_shift_kept"] == pytest.approx(0.1)
+    assert np.isinf(found["needed_uniform"]).all() and "slope_uniform" not in metrics
+
+
+def test_one_interval_holds_those_of_all_margins():
+    names = [f"slope_{name}_{end}" for name in ("scratch", "kept", "gap") for end in ("low", "high")]
+    names += ["budget_shift_scratch", "budget_shift_kept"]
+    metrics = {f"{name}_{margin}": [float(margin)] for name in names for margin in MARGINS}
+    assert over_margins(metrics) == {name: [2.0 if name.endswith("_low") else 5.0] for name in names}
 
 
 def test_an_error_that_no_distractors_give_is_refused():
-    with pytest.raises(ValueError, match=r"linear_error = 0.6: a number in \(0, "):
+    with pytest.raises(ValueError, match=r"linear_error = 0\.6: a number in \(0, "):
         run(SamplesNeededSettings(linear_error=0.6))
 
 
 @pytest.fixture
 def shown():
-    measured = arrays()
-    metrics, needed = needed_and_slopes(measured, np.zeros((5, 2, 2), dtype=int))
+    measured, metrics, needed = arrays(), {}, {}
+    for margin in MARGINS:
+        slopes, counts = needed_and_slopes(measured, HALF, np.zeros((5, 2, 2), dtype=int))
+        metrics |= {f"{name}_{margin}": [value] for name, value in slopes.items()}
+        needed |= {f"{name}_{margin}": value for name, value in counts.items()}
+        needed[f"threshold_{margin}"] = HALF
     place = ("samples-needed", "scale", {"seed": 0, "num_seeds": 2}, 0, "laptop")
     origin = ("cpu", {"torch": "2"}, "c", "d", "2026-01-01", 1.0, 1)
     return Record(*place, metrics, *origin, arrays=measured | needed)
@@ -98,12 +132,16 @@ def shown():
 
 def test_the_figure_draws_means_thresholds_and_counts(shown):
     figure = figure_of(shown)
-    scratch, kept, counts = figure.axes
-    assert [ax.get_title() for ax in figure.axes] == ["from scratch", "attention kept", "needed"]
-    curve = shown.arrays["accuracy_scratch"][1].mean(-1)
+    scratch, given, counts = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == [
+        "from scratch",
+        "attention kept",
+        "needed, 3 points below",
+    ]
+    curve = shown.arrays["accuracy_scratch"][1, 1].mean(-1)
     assert any(np.array_equal(line.get_ydata(), curve) for line in scratch.lines)
-    assert kept.get_xscale() == counts.get_yscale() == "log"
-    assert any(np.array_equal(line.get_ydata(), shown.arrays["needed_kept"]) for line in counts.lines)
+    assert given.get_xscale() == counts.get_yscale() == "log"
+    assert any(np.array_equal(line.get_ydata(), shown.arrays["needed_kept_3"]) for line in counts.lines)
     assert counts.get_legend().get_texts()[0].get_text() == "from scratch: slope 1.00 [1.00, 1.00]"
 
 
@@ -116,8 +154,8 @@ def test_accuracy_by_samples_draws_no_counts_and_no_slope(shown):
 
 
 def test_a_bound_is_drawn_hollow_at_the_outermost_size(shown):
-    needed = {"needed_scratch": np.array([14.0, inf]), "needed_scratch_high": np.array([20.0, inf])}
-    metrics = shown.metrics | {"slope_scratch": [np.nan], "slope_scratch_high": [inf]}
+    needed = {"needed_scratch_3": np.array([14.0, inf]), "needed_scratch_high_3": np.array([20.0, inf])}
+    metrics = shown.metrics | {"slope_scratch_3": [np.nan], "slope_scratch_high_3": [inf]}
     counts = figure_of(replace(shown, metrics=metrics, arrays=shown.arrays | needed)).axes[2]
     hollow = [line for line in counts.lines if line.get_markerfacecolor() == "none"]
     assert hollow[0].get_xdata().tolist() == [40] and hollow[0].get_ydata().tolist() == [160]

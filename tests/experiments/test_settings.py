@@ -108,10 +108,9 @@ def test_wrong_values_are_one_clear_line(text, message):
         ("05_cifar", {"download": "flase"}, "download = 'flase': bool is needed; the nearest: false"),
         ("05_cifar", {"num_heads": 5}, "num_heads = 5: a divisor of embed_dim = 48 is needed; the nearest: 4"),
         ("05_cifar", {"patch_size": 3}, "patch_size = 3: a divisor of image_size = 16 is needed; the nearest: 2"),
-        ("scale", {"num_patches": [32], "steps": [9], "pretraining_samples": [9]}, "num_patches = [32]: two diff"),
+        ("scale", {"num_patches": [32], "budget": [9]}, "num_patches = [32]: two diff"),
         ("scale", {"num_patches": [32, 64, 97]}, "num_patches = [32, 64, 97]: a multiple of set_size = 4"),
-        ("scale", {"steps": [9]}, "steps = [9]: a list of 3, one for each of num_patches, is needed"),
-        ("scale", {"pretraining_samples": [9]}, "pretraining_samples = [9]: a list of 3"),
+        ("scale", {"budget": [9]}, "budget = [9]: a list of 2, one for each of num_patches, is needed"),
         ("scale", {"downstream_sizes": [4, 2]}, "downstream_sizes = [4, 2]: a list of ascending sizes is needed"),
     ],
 )  # fmt: skip
@@ -146,7 +145,7 @@ def test_no_text_is_too_much_for_a_number(chapter, name):
         ("03_synthetic_training", "batch_samples=999999999999", "batch_samples = 999999999999: a size for the 8 GiB"),
         ("05_cifar", "depth=99999999999999999999", "depth = 99999999999999999999: a size for the 8 GiB"),
         ("05_cifar", "epochs=4000000000", "epochs = 4000000000: a size for the 8 GiB"),
-        ("scale", "num_patches=32,64,400000", "num_patches = [32, 64, 400000]: a size for the 8 GiB"),
+        ("scale", "num_patches=64,400000", "num_patches = [64, 400000]: a size for the 8 GiB"),
     ],
 )  # fmt: skip
 def test_a_size_beyond_the_memory_is_refused_with_the_nearest_that_fits(chapter, text, start, monkeypatch):

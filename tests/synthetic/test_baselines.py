@@ -3,15 +3,17 @@ from itertools import product
 import pytest
 import torch
 
-from src.structure import Partition, patch_association
+from src.structure import Partition, patch_association, set_read
 from src.synthetic.baselines import (
     associated_model,
-    best_linear_rule,
     distractor_prob_at,
+    equal_weights_rule,
     fit_generalized_linear,
     linear_rule_error,
+    lowest_linear_error,
     planted_logits,
     shortcut_model,
+    weighted_rule_error,
 )
 from src.synthetic.distribution import SpatialDistribution, random_feature
 from src.synthetic.transfer import accuracy_on
@@ -72,7 +74,7 @@ def test_fitted_linear_rules_learn_something_but_err_in_the_hard_regime(samples,
 
 def test_the_rule_along_the_feature_has_the_exact_error(distribution, samples):
     _, test = samples
-    margin = best_linear_rule(distribution)(test.patches).round() * test.label
+    margin = equal_weights_rule(distribution)(test.patches).round() * test.label
     measured = ((margin < 0).double() + (margin == 0).double() / 2).mean().item()
     exact = linear_rule_error(32, 4, 0.4)
     assert abs(measured - exact) < 5 * (exact * (1 - exact) / 3000) ** 0.5
@@ -103,6 +105,45 @@ def test_a_shortcut_to_oneself_is_refused(distribution):
         shortcut_model(distribution, shift=8)
 
 
-def test_an_unknown_loss_is_refused(samples):
-    with pytest.raises(Exception, match="hinge"):
+def test_an_unknown_loss_is_refused(samples, unchecked):
+    with pytest.raises(ValueError, match="loss = 'hinge': 'least_squares' or 'logistic' is needed"):
         fit_generalized_linear(samples[0].patches, samples[0].label, loss="hinge")
+
+
+def test_exact_error_of_a_weighted_rule_is_the_sum_over_all_draws():
+    weights, set_size, q = (3, 3, 2), 2, 0.4
+    chance = {1: q / 2, -1: q / 2, 0: 1 - q}
+    by_patch = [weight for weight in weights for _ in range(set_size)]
+    error = 0.0
+    for informative in range(3):
+        own = range(informative * set_size, (informative + 1) * set_size)
+        for draw in product(chance, repeat=6):
+            if any(draw[i] != 1 for i in own):
+                continue  # the label is +1: so are the informative patches
+            probability = 1 / 3
+            for i, value in enumerate(draw):
+                probability *= 1 if i in own else chance[value]
+            total = sum(weight * value for weight, value in zip(by_patch, draw, strict=True))
+            error += probability * ((total < 0) + (total == 0) / 2)
+    assert weighted_rule_error(weights, set_size, q) == pytest.approx(error, abs=1e-12)
+
+
+def test_equal_weights_have_the_equal_rules_error_and_are_not_the_best():
+    equal = linear_rule_error(10, 2, 0.23)
+    assert weighted_rule_error([1] * 5, 2, 0.23) == pytest.approx(equal, abs=1e-12)
+    assert weighted_rule_error([3, 3, 3, 3, 2], 2, 0.23) < equal - 0.005
+    assert lowest_linear_error(10, 2, 0.23) <= weighted_rule_error([6, 6, 6, 6, 5], 2, 0.23)
+
+
+def test_weights_without_any_weight_are_refused():
+    with pytest.raises(
+        ValueError, match=r"weights = \[0, 0\]: integers >= 0 are needed, one of them above 0"
+    ):
+        weighted_rule_error([0, 0], 2, 0.2)
+
+
+def test_no_row_of_the_shortcut_has_its_own_set_among_its_top_entries_by_value(distribution):
+    logits = shortcut_model(distribution).attention_logits.detach()
+    assert (patch_association(logits, distribution.partition, by_value=True) == 0).all()
+    ahead = (distribution.partition.membership + 1) % distribution.partition.num_sets
+    assert torch.equal(set_read(logits, distribution.partition), ahead)

@@ -88,3 +88,14 @@ def test_other_parameters_leave_the_model_as_it_is(model):
     changed = model.with_parameters(model.attention_logits.detach(), torch.zeros_like(before))
     assert (changed(torch.ones(1, D, DIM, dtype=torch.float64)) == 0).all()
     assert torch.equal(model.value_vector, before)
+
+
+def test_attention_may_start_smaller_than_the_value_vector():
+    def start(**scales):
+        return PositionalAttentionModel(9, 5, generator=torch.Generator().manual_seed(1), **scales)
+
+    both, apart = start(init_scale=0.1), start(init_scale=0.1, init_scale_attention=0.001)
+    assert torch.equal(both.value_vector, apart.value_vector)
+    off = ~both.on_diagonal
+    assert torch.allclose(both.attention_logits[off], 100 * apart.attention_logits[off])
+    assert torch.equal(both.attention_logits.diagonal(), apart.attention_logits.diagonal())

@@ -224,3 +224,14 @@ def test_each_of_many_runs_has_its_own_cap():
     for run, trajectory in zip(alone, many_descents(together, steps=20), strict=True):
         expected = many_descents([run], steps=20)[0]
         assert (trajectory.attention_logits - expected.attention_logits).abs().max() < 1e-10
+
+
+def test_a_thinned_trajectory_keeps_the_first_steps_each_multiple_and_the_last(task):
+    _, sample, model = task
+    trajectory = gradient_descent(
+        model, sample.patches, sample.label, steps=11, lr_value=1e-3, lr_attention=1.0
+    )
+    thinned = trajectory.thinned(4)
+    assert thinned.step == [0, 1, 2, 3, 4, 8, 11]
+    assert torch.equal(thinned.attention_logits, trajectory.attention_logits[thinned.step])
+    assert torch.equal(thinned.loss, trajectory.loss[thinned.step])

@@ -1,4 +1,5 @@
 import math
+from itertools import permutations
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from src.vision.probes import (
     attention_maps,
     grid_distance,
     locality,
+    mantel_test,
     position_similarity,
     undo_permutation,
 )
@@ -98,6 +100,51 @@ class TestLocality:
         assert str(error.value).startswith(
             f"grid={grid} has {math.prod(grid)} patches, similarity {patches};"
         )
+
+
+class TestMantel:
+    @pytest.mark.parametrize("seed", range(4))
+    def test_it_counts_the_random_places_that_correlate_as_much(self, seed):
+        """The definition, by `locality` and one assignment at a time."""
+        grid, similarity = (3, 4), position_similarity(torch.randn(1, 13, 6, generator=seeded(seed)))
+        found = mantel_test(similarity, grid, permutations=99, generator=seeded(7))
+        true, draw = locality(similarity, grid).correlation, seeded(7)
+        orders = [torch.randperm(12, generator=draw) for _ in range(99)]
+        drawn = [locality(similarity[order][:, order], grid).correlation for order in orders]
+        assert found == (1 + sum(each >= true for each in drawn)) / 100
+
+    def test_many_draws_come_to_the_exact_share_over_all_permutations(self):
+        grid, similarity = (2, 3), position_similarity(torch.randn(1, 7, 6, generator=seeded(3)))
+        orders = [torch.tensor(order) for order in permutations(range(6))]
+        drawn = [locality(similarity[order][:, order], grid).correlation for order in orders]
+        true = locality(similarity, grid).correlation
+        exact = sum(each >= true - 1e-9 for each in drawn) / len(drawn)
+        found = mantel_test(similarity, grid, permutations=4000, generator=seeded())
+        assert 0.05 < exact < 0.95 and found == pytest.approx(
+            exact, abs=4 * (exact * (1 - exact) / 4000) ** 0.5
+        )
+
+    def test_encodings_made_of_bumps_are_local_and_random_ones_are_not(self):
+        bumps = torch.exp(-(grid_distance((6, 6)) ** 2) / 8).float()
+        local = position_similarity(torch.cat([torch.ones(1, 36), bumps])[None])
+        assert mantel_test(local, (6, 6), generator=seeded()) == 1 / 1000
+        p_values = [
+            mantel_test(
+                position_similarity(torch.randn(1, 37, 48, generator=seeded(s))),
+                (6, 6),
+                permutations=99,
+                generator=seeded(s),
+            )
+            for s in range(60)
+        ]
+        assert 0.35 < sum(p_values) / 60 < 0.65  # uniform: mean 1/2, standard error 0.04
+        assert sum(p <= 0.01 for p in p_values) <= 3
+
+    def test_far_patches_that_are_alike_are_no_locality(self):
+        assert mantel_test(grid_distance((6, 6)).float(), (6, 6), generator=seeded()) > 0.99
+
+    def test_a_constant_similarity_says_nothing(self):
+        assert mantel_test(torch.ones(9, 9), (3, 3), permutations=99, generator=seeded()) == 1
 
 
 class TestUndoPermutation:

@@ -323,7 +323,9 @@ def test_a_record_of_two_processes_is_that_of_one_and_written_once(tmp_path):
     one, two = (load_records(tmp_path / folder) for folder in ("one", "two"))
     assert len(one) == len(two) == 1
     for name, values in one[0].metrics.items():
-        assert two[0].metrics[name] == pytest.approx(values, abs=1e-3), name
+        # rounding may move a few of the 999 permutations that a p-value counts across the line
+        tolerance = 5e-3 if name.startswith("mantel_p") else 1e-3
+        assert two[0].metrics[name] == pytest.approx(values, abs=tolerance), name
 
 
 def test_a_record_needs_neither_notebooks_nor_the_checkers_of_tests(tmp_path):

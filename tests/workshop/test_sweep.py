@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -184,7 +185,12 @@ def test_an_interrupted_sweep_leaves_no_process_and_no_file(whom, tmp_path):
     endless = [f"-p{name}=100000" for name in ("steps", "overtrain_steps")]
     command = [sys.executable, "-m", "src", "sweep", "03_synthetic_training", *endless]
     command += ["-g", "seed=0:4", "--workers", "2", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    heard = partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # what runs in the background may have it ignored
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard
+    )
     try:
         deadline = time.monotonic() + 120
         while len(list(tmp_path.glob("out/.seed=*"))) < 2:

@@ -8,10 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.evidence.figures import INK, PALETTE, figure_style, panels
-from src.evidence.records import Record
+from src.evidence.records import Record, known
 
 MODELS = ("content", "positional")
-ARMS = {"scratch": ("from scratch", "o"), "kept": ("attention kept", "s")}
+ARMS = {
+    "scratch": ("from scratch", "o"),
+    "kept": ("attention kept", "s"),
+    "oracle": ("attention planted", "^"),
+}
+LEARNED = ("scratch", "kept")
 MARKERS = "osD^vPX"  # a curve of each D: the colour alone would not do
 ROWS = {"accuracy": "test accuracy [share]", "locality": "locality correlation [1]"}
 
@@ -48,29 +53,33 @@ def factor_panels(by_factor: Mapping[str, Mapping[int | float, Record]], names: 
 
 
 def _points(ax: Axes, records: Mapping[int | float, Record], metric: str, model: str) -> None:
-    values = [record.values(metric) for record in records.values()]
+    values = [known(record.values(metric)) for record in records.values()]
     spread = [np.std(each, ddof=1) if len(each) > 1 else 0.0 for each in values]
-    mean = [np.mean(each) for each in values]
+    mean = [record.mean(metric) for record in records.values()]
     ax.errorbar(
         list(records), mean, yerr=spread, fmt="o-", markersize=4, capsize=3, color=PALETTE[model], label=model
     )
 
 
-def samples_needed(record: Record) -> Figure:
+def samples_needed(record: Record, margin: int = 3) -> Figure:
     """Test accuracy against samples at each D, from scratch and with attention kept; and samples needed against D.
 
-    Curves are means over the repetitions, bands from the lowest to the highest, dotted lines the thresholds. On the
-    right bars are 95 % bootstrap intervals, dashed lines least squares; a hollow point is a bound, not a crossing:
-    the first size where that is enough already, the last where none is.
+    Curves are means over the repetitions, bands from the lowest to the highest, dotted lines the thresholds, `margin`
+    points below the labelling function. On the right bars are 95 % bootstrap intervals, dashed lines least squares; a
+    hollow point is a bound, not a crossing: the first size where that is enough already, the last where none is.
     """
     with figure_style():
         figure, axes = panels(1, 3, figsize=(10.5, 3.6))
-        _accuracy_of_arms(axes[:2], record)
+        _accuracy_of_arms(axes[:2], record, margin)
         for arm, (label, marker) in ARMS.items():
-            _needed(axes[2], record, arm, label, marker)
+            _needed(axes[2], record, arm, label, marker, margin)
         num_patches = record.arrays["num_patches"]
         axes[2].set(
-            title="needed", xscale="log", yscale="log", xlabel="patches D", ylabel="training samples needed"
+            title=f"needed, {margin} points below",
+            xscale="log",
+            yscale="log",
+            xlabel="patches D",
+            ylabel="training samples needed",
         )
         axes[2].set_xticks(num_patches, [f"{size:,}" for size in num_patches])
         axes[2].set_xticks([], minor=True)
@@ -78,11 +87,31 @@ def samples_needed(record: Record) -> Figure:
     return figure
 
 
-def accuracy_by_samples(record: Record) -> Figure:
+def local_slopes(record: Record) -> Figure:
+    """Slope of log samples between neighbouring D, from scratch and with attention kept, at each margin."""
+    num_patches = record.arrays["num_patches"]
+    middle = np.sqrt(num_patches[1:] * num_patches[:-1])
+    with figure_style():
+        figure, axes = panels(1, len(LEARNED), figsize=(7.4, 3), sharey=True)
+        for ax, arm in zip(axes, LEARNED, strict=True):
+            for margin, marker in zip((2, 3, 5), MARKERS, strict=False):
+                slopes = record.arrays[f"local_slope_{arm}_{margin}"]
+                ax.plot(middle, slopes, f"{marker}-", color=PALETTE[arm], label=f"{margin} points", alpha=0.8)
+            ax.set(
+                title=ARMS[arm][0], xscale="log", xlabel="patches D, between two", ylabel="local slope [1]"
+            )
+            ax.set_xticks(num_patches, [f"{size:,}" for size in num_patches])
+            ax.minorticks_off()
+            ax.label_outer()
+        axes[0].legend()
+    return figure
+
+
+def accuracy_by_samples(record: Record, margin: int = 3) -> Figure:
     """The first two panels of `samples_needed`: what was measured, with nothing read off it."""
     with figure_style():
         figure, axes = panels(1, 2, figsize=(7.4, 3.6))
-        _accuracy_of_arms(axes, record)
+        _accuracy_of_arms(axes, record, margin)
     return figure
 
 
@@ -111,34 +140,35 @@ def epoch_panels(by_claim: Mapping[str, Mapping[int, Record]]) -> Figure:
     return figure
 
 
-def _accuracy_of_arms(axes: Iterable[Axes], record: Record) -> None:
-    for ax, (arm, (label, _)) in zip(axes, ARMS.items(), strict=True):
-        _accuracy_by_size(ax, record, arm)
-        ax.set(title=label, xlabel="training samples N", ylabel="test accuracy [share]")
+def _accuracy_of_arms(axes: Iterable[Axes], record: Record, margin: int) -> None:
+    for ax, arm in zip(axes, LEARNED, strict=True):
+        _accuracy_by_size(ax, record, arm, margin)
+        ax.set(title=ARMS[arm][0], xlabel="training samples N", ylabel="test accuracy [share]")
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter("{x:,.0f}")
     axes[0].legend(fontsize=8)
 
 
-def _accuracy_by_size(ax: Axes, record: Record, arm: str) -> None:
+def _accuracy_by_size(ax: Axes, record: Record, arm: str, margin: int) -> None:
     arrays = record.arrays
     shades = colormaps["viridis"](np.linspace(0.35, 0.8, len(arrays["num_patches"])))
     for row, num_patches in enumerate(arrays["num_patches"]):
-        sizes, runs = arrays[f"sizes_{arm}"][row], arrays[f"accuracy_{arm}"][row]
+        sizes, runs = arrays[f"sizes_{arm}"][row], arrays[f"accuracy_{arm}"][row, 1]
         marker, look = MARKERS[row % len(MARKERS)], {"color": shades[row]}
         ax.plot(sizes, runs.mean(1), f"{marker}-", markersize=4, label=f"D = {num_patches}", **look)
         ax.fill_between(sizes, runs.min(1), runs.max(1), alpha=0.2, linewidth=0, **look)
-        ax.axhline(arrays["threshold"][row], linestyle=":", linewidth=1, **look)
+        ax.axhline(arrays[f"threshold_{margin}"][row], linestyle=":", linewidth=1, **look)
 
 
-def _needed(ax: Axes, record: Record, arm: str, label: str, marker: str) -> None:
+def _needed(ax: Axes, record: Record, arm: str, label: str, marker: str, margin: int) -> None:
     x, sizes = record.arrays["num_patches"], record.arrays[f"sizes_{arm}"]
     ends = (sizes[:, 0], sizes[:, -1])  # nothing is known beyond
-    found, low, high = (np.clip(record.arrays[f"needed_{arm}{end}"], *ends) for end in ("", "_low", "_high"))
-    slope, *interval = (record.mean(f"slope_{arm}{end}") for end in ("", "_low", "_high"))
+    counts = (record.arrays[f"needed_{arm}{end}_{margin}"] for end in ("", "_low", "_high"))
+    found, low, high = (np.clip(each, *ends) for each in counts)
+    slope, *interval = (record.mean(f"slope_{arm}{end}_{margin}") for end in ("", "_low", "_high"))
     text = f"{label}: slope {slope:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
     ax.vlines(x, low, high, color=PALETTE[arm])
-    bound = np.isclose(found, ends[0]) | np.isinf(record.arrays[f"needed_{arm}"])
+    bound = np.isclose(found, ends[0]) | np.isinf(record.arrays[f"needed_{arm}_{margin}"])
     ax.plot(x[~bound], found[~bound], marker, color=PALETTE[arm], label=text)
     ax.plot(x[bound], found[bound], marker, color=PALETTE[arm], markerfacecolor="none")
     if np.isfinite(slope):

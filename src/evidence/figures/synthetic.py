@@ -97,7 +97,7 @@ def linear_error(record: Record) -> Figure:
         axis.set_xticks(range(len(sizes)), sizes)
         axis.grid(False)
         axis.legend(loc="lower right", labelcolor="white")
-        figure.colorbar(image, ax=axis, label="error of the linear rule")
+        figure.colorbar(image, ax=axis, label="error of the equal-weights rule")
     return figure
 
 
@@ -128,7 +128,7 @@ def linear_errors(record: Record) -> Figure:
     names = {
         "error_least_squares": "least squares",
         "error_logistic": "logistic",
-        "error_best": "sum along w*",
+        "error_equal_weights": "sum along w*",
         "error_labelling": "labelling function",
     }
     with figure_style():
@@ -138,12 +138,42 @@ def linear_errors(record: Record) -> Figure:
             axis.plot(values, np.full(len(values), row), "o", color=PALETTE["content"], alpha=0.7)
         axis.axvline(0.125, color=PALETTE["positional"], linestyle="--", label="1/8")
         axis.axvline(
-            record.metrics["error_best_exact"][0], color=INK, linestyle=":", label="sum along w*, exact"
+            record.metrics["error_exact_here"][0],
+            color=INK,
+            linestyle=":",
+            label="sum along w*, exact",
         )
         axis.set(xlabel="test error", xlim=(0, 0.55))
         axis.set_yticks(range(len(names)), names.values())
         axis.invert_yaxis()
         axis.legend()
+    return figure
+
+
+def where_the_bound_holds(record: Record) -> Figure:
+    """Exact error of the equal-weights rule: along q = log(D) / D, and over D, C and q against q (D - C) / C²."""
+    arrays, bound = record.arrays, 0.125
+    with figure_style():
+        figure, (along, over) = panels(1, 2, figsize=(8, 3.3), sharey=True)
+        for size, marker, colour in ((2, "o", "content"), (4, "s", "positional")):
+            error = arrays[f"scaled_error_{size}"]
+            along.plot(
+                arrays["scaled_num_patches"], error, f"{marker}-", color=PALETTE[colour], label=f"C = {size}"
+            )
+        figure4 = record.metrics["error_exact_authors"][0]
+        along.plot(10, figure4, "*", color=INK, markersize=12, label="the paper's Figure 4")
+        along.set(
+            xscale="log", xlabel="patches D, with q = log(D) / D", ylabel="error of the equal-weights rule"
+        )
+        ratio = arrays["map_distractor_prob"] * (arrays["map_num_patches"] - arrays["map_set_size"])
+        ratio = ratio / arrays["map_set_size"] ** 2
+        for size, marker in ((2, "o"), (4, "s"), (8, "^")):
+            chosen = arrays["map_set_size"] == size
+            over.plot(ratio[chosen], arrays["map_error"][chosen], marker, markersize=3.5, label=f"C = {size}")
+        over.set(xscale="log", xlim=(1e-2, 1e2), xlabel="q (D − C) / C²")
+        for axis in (along, over):
+            axis.axhline(bound, color=INK, linestyle="--", linewidth=1, label="1/8")
+            axis.legend(fontsize=8)
     return figure
 
 
@@ -290,12 +320,16 @@ def set_mass(record: Record) -> Figure:
 
 
 def transfer_curves(record: Record) -> Figure:
-    """Test accuracy on the new feature against downstream sample size, for each kind of attention."""
+    """Test accuracy on the new feature against downstream sample size, for each kind of attention.
+
+    Steps are chosen on validation; the thin line is training from scratch for a number of steps fixed beforehand.
+    """
     labels = {
         "kept": ("kept attention", "kept", "o-"),
         "oracle": ("oracle attention", "oracle", "^:"),
         "shortcut": ("shortcut attention", "shortcut", "v:"),
         "scratch": ("from scratch", "scratch", "s-"),
+        "uniform": ("uniform attention", "reference", "x--"),
         "other_partition": ("kept attention, other partition", "other partition", "d--"),
     }
     sizes = record.arrays["sample_sizes"]
@@ -305,6 +339,8 @@ def transfer_curves(record: Record) -> Figure:
             runs = record.arrays[f"accuracy_{name}"]
             axis.plot(sizes, runs.mean(0), line, color=PALETTE[colour], label=label, markersize=5)
             axis.fill_between(sizes, runs.min(0), runs.max(0), color=PALETTE[colour], alpha=0.2, linewidth=0)
+        fixed = record.arrays["fixed_scratch"].mean(0)
+        axis.plot(sizes, fixed, ":", color=PALETTE["scratch"], linewidth=1, label="from scratch, steps fixed")
         axis.set(xscale="log", xlabel="downstream samples N", ylabel="test accuracy")
         axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axis.minorticks_off()

@@ -1,0 +1,65 @@
+"""Which set each row finds: realistic descents over the diagonal, the step of A and the number of samples."""
+
+import numpy as np
+import torch
+
+from src.common.device import pick_device
+from src.experiments.measured import Measured, columns
+from src.experiments.settings import DiagonalSettings
+from src.experiments.tasks import activation_of, draw_tasks
+from src.synthetic.distribution import SpatialSample
+from src.synthetic.measures import association
+from src.synthetic.realistic import Run, check_finite, many_descents
+from src.synthetic.tasks import Task
+from src.synthetic.transfer import accuracy_on
+
+READS = 0.5  # share of its attention to other patches than itself from which on a row counts as reading a set
+
+
+def run(settings: DiagonalSettings) -> Measured:
+    """A study of the companion's own. Cost: about 15 minutes on one core for 20 seeds at laptop scale's preset.
+
+    Expected: below a threshold of the diagonal rows read other sets than their own, at nearly the Bayes error; above
+    it all read their own. The threshold rises with the step of A, and falls with N.
+    """
+    tasks = draw_tasks(settings, pick_device(settings.device))
+    train = [task.sample("train", max(settings.training_sizes)) for task in tasks]
+    test = [task.sample("test", settings.num_test) for task in tasks]
+    axes = (settings.training_sizes, settings.attention_steps, settings.diagonals)
+    found = {
+        name: np.zeros((*map(len, axes), len(tasks))) for name in ("own", "other", "error", "association")
+    }
+    for place in np.ndindex(*map(len, axes)):
+        size, lr_attention, diagonal = (axis[i] for axis, i in zip(axes, place, strict=True))
+        options = activation_of(settings) | {
+            "diagonal": diagonal,
+            "init_scale": settings.init_value,
+            "init_scale_attention": settings.init_attention,
+        }
+        rates = (settings.lr_value, lr_attention)
+        runs = [task.run(each, size, *rates, **options) for task, each in zip(tasks, train, strict=True)]
+        check_finite(many_descents(runs, steps=settings.steps, record_every=settings.steps))
+        for name, values in columns([*map(_reading, runs, tasks, test)]).items():
+            found[name][place] = values
+    metrics = {
+        f"rows_{name}_{diagonal:g}": found[name][:, :, place].mean((0, 1)).tolist()
+        for name in ("own", "other")
+        for place, diagonal in enumerate(settings.diagonals)
+    }
+    return Measured(metrics, dict(zip(("sizes", "steps", "diagonals"), axes, strict=True)) | found)
+
+
+@torch.no_grad()
+def _reading(run: Run, task: Task, test: SpatialSample) -> dict[str, float]:
+    """Shares of rows that read their own set and another one; test error; association."""
+    inside = torch.nn.functional.one_hot(task.partition.membership).to(test.label.dtype)
+    others = run.model.attention.masked_fill(run.model.on_diagonal, 0)  # a large diagonal alone is no reading
+    mass = others @ inside / others.sum(-1, keepdim=True)  # (D, L)
+    largest, which = mass.max(-1)
+    own = which == task.partition.membership
+    return {
+        "own": (own & (largest > READS)).double().mean().item(),
+        "other": (~own & (largest > READS)).double().mean().item(),
+        "error": 1 - accuracy_on(run.model, test.patches, test.label),
+        "association": association(run.model.attention_logits, task).item(),
+    }
