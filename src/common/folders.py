@@ -77,7 +77,7 @@ def _sync(path: Path) -> None:
 def locked(file: Path, busy: str) -> Iterator[None]:
     """Hold a lock file, which no way to end a process leaves held. FileExistsError(busy) where another holds it."""
     while True:
-        opened = open(file, "w")
+        opened = open(file, "w")  # noqa: SIM115, held beyond this loop
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

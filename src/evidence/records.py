@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from src.common.choices import refusal, shown
-from src.common.folders import new_folder
+from src.common.folders import check_sums, new_folder, visible, write_sums
 from src.common.sources import ROOT
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Record:
         (folder / "record.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         if self.arrays:
             np.savez_compressed(folder / "arrays.npz", **self.arrays)
+        write_sums(folder)
 
     @classmethod
     def load(cls, path: str | Path) -> "Record":
@@ -121,6 +122,7 @@ class Record:
             if file.is_file():
                 with np.load(file, allow_pickle=False) as stored:
                     record.arrays.update(stored)
+            check_sums(file.parent)
         except Exception as error:  # json, zip and numpy each have their own kind for a damaged file
             raise ValueError(f"{file} is not a readable record: {error}") from error
         return record
@@ -175,7 +177,7 @@ def _name(record: Record) -> str:
 
 def load_records(folder: str | Path = RESULTS) -> list[Record]:
     """Every record below `folder`, in the order of their paths."""
-    return [Record.load(file.parent) for file in sorted(Path(folder).rglob("record.json"))]
+    return [Record.load(file.parent) for file in visible(folder, "**/record.json")]
 
 
 def load_benchmarks(folder: str | Path = RESULTS / "benchmarks") -> dict[str, dict[str, dict]]:

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from src.common.choices import closest, one_of, refusal
 from src.common.memory import in_gib, memory_at_hand
+
+# What no parameter exceeds, whatever its own range: beyond lie years, overflow, and errors far from their cause.
+MOST_COUNT, MOST_SEED, MOST_FLOAT = 10**9, 2**63 - 1, 1e30
+MOST_ITEMS, MOST_SIGNS = 1000, 1000  # of a list, of a text
 
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 NEAREST = {"greater_than_equal": "{ge}", "less_than_equal": "{le}"}
@@ -26,6 +30,12 @@ class Parameters(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise ValueError(_refusal(type(self), values, error.errors()[0])) from None
+
+    @model_validator(mode="after")
+    def within_reason(self):
+        for name in type(self).model_fields:
+            _need_reason(name, getattr(self, name))
+        return self
 
     def changed(self, **values: object) -> "Parameters":
         """The same settings but for these, checked anew."""
@@ -52,6 +62,19 @@ def need(true: object, name: str, value: object, needed: str, nearest: object = 
     """Raise the refusal of a parameter unless a condition holds that ties it to others."""
     if not true:
         raise ValueError(refusal(name, value, needed, nearest))
+
+
+def _need_reason(name: str, value: object) -> None:
+    """Refuse what is too much for any parameter."""
+    if isinstance(value, str):
+        plain = len(value) <= MOST_SIGNS and value.isprintable()
+        need(plain, name, value, f"a text of at most {MOST_SIGNS} printable signs")
+        return
+    numbers = value if isinstance(value, list) else [value]
+    need(len(numbers) <= MOST_ITEMS, name, value, f"a list of at most {MOST_ITEMS} values")
+    for number in numbers:
+        within = not isinstance(number, float) or abs(number) <= MOST_FLOAT
+        need(within, name, value, f"at most {MOST_FLOAT:g} in size", MOST_FLOAT)
 
 
 def rule(field: FieldInfo) -> str:
@@ -100,6 +123,14 @@ def check_memory(settings: Parameters) -> None:
     value = getattr(settings, name)
     text = f"a size for the {in_gib(room)} GiB of memory at hand, not for {in_gib(needed)} GiB,"
     raise ValueError(refusal(name, value, text, _nearest_fit(settings, name, value, room)))
+
+
+def check_counts(settings: Parameters) -> None:
+    """Raise ValueError for a count that no machine comes to the end of, though its memory may do."""
+    for name in type(settings).model_fields:
+        value, most = getattr(settings, name), MOST_SEED if name == "seed" else MOST_COUNT
+        for number in value if isinstance(value, list) else [value]:
+            need(not isinstance(number, int) or number <= most, name, value, f"at most {most}", most)
 
 
 def _nearest_fit(settings: Parameters, name: str, value: object, room: int) -> int | None:

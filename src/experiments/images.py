@@ -1,6 +1,7 @@
 """Claims `positional-…`, `pe-locality`, `permuted`: both attentions on the same images, from the same start."""
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from src.common.choices import refusal
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int
@@ -29,6 +31,7 @@ from src.vision.probes import (
     undo_permutation,
 )
 from src.vision.training import (
+    NonFiniteLossError,
     TrainingHistory,
     TrainingSettings,
     chosen_precision,
@@ -71,6 +74,8 @@ def run(settings: ImagesSettings) -> Measured:
     control. The images of `eval_split` are looked at once, at the end of each training; what is tried out is measured
     on "validation", and counts for no claim.
     """
+    if settings.checkpoint_folder:
+        _check_writable(Path(settings.checkpoint_folder))
     splits = ("train", "validation", settings.eval_split)
     train, validation, measured = (load(settings, split) for split in splits)
     kinds = (*ATTENTIONS, "convnet") if settings.permute else ATTENTIONS
@@ -86,6 +91,16 @@ def run(settings: ImagesSettings) -> Measured:
     notes = {"precision": chosen_precision(training_settings(settings)), "classes": len(train.classes)}
     metrics = _metrics(runs, grid) | _mantel(settings, runs, grid)
     return Measured(metrics, _curves(runs, grid) | _pictures(runs, grid, measured), notes)
+
+
+def _check_writable(folder: Path) -> None:
+    """Say before the training that a checkpoint could not be written after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        needed = f"a folder that can be written ({error.strerror})"
+        raise ValueError(refusal("checkpoint_folder", str(folder), needed)) from None
 
 
 def load(settings: ImagesSettings, split: str) -> Images:
@@ -137,7 +152,7 @@ def train_together(
 ) -> None:
     """Train models of one architecture all at once; one after the other where several processes share each.
 
-    RuntimeError where the loss of one left the finite numbers.
+    NonFiniteLossError where the loss of one left the finite numbers.
     """
     folder, how = settings.checkpoint_folder, training_settings(settings)
     checkpoint = Path(folder, f"{kind}-{settings.seed}.pt") if folder else None
@@ -156,9 +171,8 @@ def train_together(
         member.history = history
         if len(history) < max(map(len, histories)):
             seed, epochs = member.seed, len(history)
-            raise RuntimeError(
-                f"the run with seed {seed} diverged after {epochs} epochs; a lower learning_rate is needed"
-            )
+            fault = f"the run with seed {seed} diverged after {epochs} epochs"
+            raise NonFiniteLossError(f"{fault}; a lower learning_rate is needed", history)
 
 
 def training_settings(settings: ImagesSettings) -> TrainingSettings:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Literal, get_origin
 
-from src.common.choices import one_of
+from src.common.choices import one_of, refusal, shown
 from src.common.sources import ROOT
-from src.experiments.base import Parameters, check_memory
+from src.experiments.base import Parameters, check_counts, check_memory
 from src.experiments.settings import REPETITION
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 
@@ -29,11 +29,29 @@ def presets() -> list[str]:
 
 
 def preset_sections(preset: str) -> dict[str, dict[str, object]]:
-    """All that a preset changes: chapter or claim -> values."""
+    """All that a preset changes: chapter or claim -> values. ValueError names a file that is no preset."""
     import yaml
 
     file = PRESETS / f"{one_of('preset', preset, presets())}.yaml"
-    return (yaml.safe_load(file.read_text()) or {}) if file.is_file() else {}
+    try:
+        sections = (yaml.safe_load(file.read_text()) or {}) if file.is_file() else {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{file.name}: not readable as YAML: {shown(str(error), 120, quoted=False)}"
+        ) from None
+    for name, values in _mapping(file.name, "preset", sections).items():
+        try:
+            one_of("section", str(name), [*CHAPTERS, *EXPERIMENTS])
+        except ValueError as error:
+            raise ValueError(f"{file.name}: {error}") from None
+        _mapping(file.name, name, values or {})
+    return sections
+
+
+def _mapping(file: str, name: str, values: object) -> dict:
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ValueError(f"{file}: {refusal(name, values, 'a mapping, name: value,')}")
+    return values
 
 
 def preset_values(preset: str, chapter: str, claim: str | None = None) -> dict[str, object]:
@@ -58,13 +76,21 @@ def resolve(
     page = CHAPTERS[chapter_of(chapter)]
     if not isinstance(overrides, Mapping):
         overrides = dict(parse(text, page.settings) for text in overrides)
-    return page.settings(**{**page.defaults, **preset_values(preset, chapter, claim), **overrides})
+    chosen = preset_values(preset, chapter, claim)
+    try:
+        return page.settings(**{**page.defaults, **chosen, **overrides})
+    except ValueError as error:
+        name = str(error).removeprefix("parameter = ").partition(" ")[0].strip("':")
+        if name in chosen.keys() - overrides.keys():
+            raise ValueError(f"{preset}.yaml: {error}") from None
+        raise
 
 
 def resolve_run(*arguments, **options) -> Parameters:
-    """`resolve`, for a run that is to begin: ValueError, too, where it would not fit the memory."""
+    """`resolve`, for a run that is to begin: ValueError, too, where it would not fit the memory, or never end."""
     settings = resolve(*arguments, **options)
     check_memory(settings)
+    check_counts(settings)
     return settings
 
 

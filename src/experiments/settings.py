@@ -17,6 +17,7 @@ REPETITION |= {"checkpoint_folder", "plain_steps", "precision"}
 FOLDERS = {"data_folder", "checkpoint_folder"}
 
 FLOAT = 4  # bytes
+LEAST_BETA = 0.001
 # From none, over equation (T) read with sigma_A = log log d at d = 64 and 100 and without the root of d, to 4.
 DIAGONALS = [0.0, 0.18, 0.5, 1.0, 1.53, 2.0, 3.0, 4.0]
 
@@ -351,6 +352,7 @@ class ImagesSettings(Settings):
     )
     dataset: str = Field(
         "digits",
+        min_length=1,
         description="digits (part of scikit-learn), cifar10, cifar100, svhn, imagefolder (data_folder itself), or a "
         "folder of class folders, such as svhn-1083 or tiny-imagenet-50",
     )
@@ -377,7 +379,7 @@ class ImagesSettings(Settings):
     )
     epochs: int = Field(8, ge=1, description="passes over the training images")
     batch_size: int = Field(64, ge=1, description="images in a step")
-    learning_rate: float = Field(0.005, gt=0, description="AdamW's, at the end of the warmup")
+    learning_rate: float = Field(0.005, gt=0, le=100, description="AdamW's, at the end of the warmup")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's")
     warmup_epochs: float = Field(1.0, ge=0, description="linear rise of the learning rate")
     gradient_clip: float = Field(1.0, ge=0, description="largest norm of a gradient; 0 for no limit")
@@ -390,8 +392,8 @@ class ImagesSettings(Settings):
     resized_crop: float = Field(
         0.0, ge=0, le=1, description="smallest share of the area in a random crop; 0 crops by shifting"
     )
-    mixup: float = Field(0.0, ge=0, description="parameter of mixup's Beta distribution; 0 for none")
-    cutmix: float = Field(0.0, ge=0, description="likewise of CutMix")
+    mixup: float = Field(0.0, ge=0, le=1000, description="parameter of mixup's Beta distribution; 0 for none")
+    cutmix: float = Field(0.0, ge=0, le=1000, description="likewise of CutMix")
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
         "auto", description="auto is bf16-mixed where the GPU or processor has it"
     )
@@ -408,6 +410,9 @@ class ImagesSettings(Settings):
             part, whole = getattr(self, name), getattr(self, whole_name)
             nearest = nearest_divisor(whole, part)
             need(whole % part == 0, name, part, f"a divisor of {whole_name} = {shown(whole)}", nearest)
+        for name in ("mixup", "cutmix"):  # a draw from the Beta distribution is not a number for less
+            share = getattr(self, name)
+            need(not 0 < share < LEAST_BETA, name, share, f"0 or at least {LEAST_BETA}", LEAST_BETA)
         return self
 
     def memory_bytes(self) -> int:

@@ -10,6 +10,10 @@ class DivergenceError(ArithmeticError):
         super().__init__(message)
         self.trajectory = trajectory
 
+    def arrays(self) -> dict[str, object]:
+        """The trajectory, by name."""
+        return vars(self.trajectory)
+
 
 def divergence_message(loss: float, step: int, lr_value: float, lr_attention: float) -> str:
     return (

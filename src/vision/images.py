@@ -285,6 +285,10 @@ def _official(name: str, root: Path, split: str, download: bool) -> _Pool:
     try:
         data = kind(root, **which, download=download)
     except (RuntimeError, OSError) as error:
+        if download and isinstance(
+            error, OSError
+        ):  # the network's, or the disk's: nothing is known of the files
+            raise OSError(f"{name}: the download into {root} failed: {error}") from error
         raise _what_is_wrong(name, kind, root, part, error) from error
     holds = ("test",) if part == "test" else ("train", "validation")
     images = torch.from_numpy(data.data)

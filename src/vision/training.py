@@ -78,6 +78,11 @@ class NonFiniteLossError(RuntimeError):
         super().__init__(message)
         self.history = history
 
+    def arrays(self) -> dict[str, object]:
+        """The history, by name: each over epochs, the observations from epoch 0."""
+        observed = self.history.observations
+        return vars(self.history) | {"observations": [observed[epoch] for epoch in sorted(observed)]}
+
 
 def fit(
     model: nn.Module,

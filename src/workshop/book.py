@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from src.common.folders import locked, write_whole
 from src.common.sources import ROOT
 from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS
@@ -23,12 +24,15 @@ def build_book(report: Callable[[str], None], *, update: bool = False) -> Path:
     Raises
     ------
     ChapterError : a chapter failed. RuntimeError : the HTML build did, or lacks a page.
+    FileExistsError : another build is at work. ValueError : a chapter was edited meanwhile; `update` leaves it.
     """
-    executed = {chapter: _fresh(chapter, report) for chapter in CHAPTERS}
-    if update:
-        for chapter, folder in executed.items():
-            write_back(folder / f"{chapter}.ipynb", notebook(chapter))
-    html = _build_html(executed, report)
+    BOOK_OUT.mkdir(parents=True, exist_ok=True)
+    with locked(BOOK_OUT / ".lock", "another build of the book is at work; wait for its end"):
+        executed = {chapter: _fresh(chapter, report) for chapter in CHAPTERS}
+        if update:
+            for chapter, folder in executed.items():
+                _replace(chapter, folder)
+        html = _build_html(executed, report)
     for chapter, folder in executed.items():
         report(f"{chapter:<24} {read_run(folder)['wall_seconds']:6.1f} s")
     return html
@@ -46,10 +50,18 @@ def _fresh(chapter: str, report: Callable[[str], None]) -> Path:
     return run(chapter, settings, out, report=report)
 
 
+def _replace(chapter: str, folder: Path) -> None:
+    """Put an executed chapter in the place of the committed one, unless that was edited since."""
+    if not holds(folder, wanted_run(chapter, resolve(chapter))):
+        fault = "changed since it was executed, and is left as it is; give the command again"
+        raise ValueError(f"{notebook(chapter)}: {fault}")
+    write_back(folder / f"{chapter}.ipynb", notebook(chapter))
+
+
 def _build_html(executed: Mapping[str, Path], report: Callable[[str], None]) -> Path:
     site = BOOK_OUT / "site"
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(BOOK, site / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    shutil.copytree(BOOK, site / "book", ignore=shutil.ignore_patterns(".*"))
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, site)
     for chapter, folder in executed.items():
@@ -68,10 +80,11 @@ def _build_html(executed: Mapping[str, Path], report: Callable[[str], None]) -> 
 
 
 def write_back(executed: Path, target: Path) -> None:
-    """Copy an executed notebook without papermill's bookkeeping, which changes at every run."""
+    """Copy an executed notebook, at once, without papermill's bookkeeping, which changes at every run."""
     notebook = json.loads(executed.read_text())
     notebook["metadata"].pop("papermill", None)
     for cell in notebook["cells"]:
         for key in ("papermill", "execution"):
             cell["metadata"].pop(key, None)
-    target.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    write_whole(target, text.encode())

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from src.common import sources
-from src.common.folders import new_folder
+from src.common.folders import new_folder, remove_parts, visible
 from src.evidence import records
 from src.experiments.base import Parameters
 from src.experiments.resolve import resolve
@@ -43,13 +43,14 @@ def notebook(chapter: str) -> Path:
 def chapter_digest(chapter: str) -> str:
     """What a chapter's outputs depend on: its cells, the source it runs, the results it shows, the environment."""
     page, cells = CHAPTERS[chapter], json.loads(notebook(chapter).read_text())["cells"]
+    pieces = ("".join(cell["source"]) + " ".join(cell["metadata"].get("tags", [])) for cell in cells)
     code = [each["source"] for each in cells if each["cell_type"] == "code"]
     code = "\n".join("".join(source) for source in code)
     experiments = [f"import {EXPERIMENTS[claim].run.partition(':')[0]}" for claim in page.measures]
     requirements = sorted(sources.ROOT.glob("requirements.*"))
-    shown = sorted(records.RESULTS.glob(page.shows)) if page.shows else []
+    shown = visible(records.RESULTS, page.shows) if page.shows else []
     files = [*sources.imported_files("\n".join([code, *experiments])), *requirements, *shown]
-    return sources.digest(files, *("".join(cell["source"]) for cell in cells), repr(sources.versions()))
+    return sources.digest(files, *pieces, repr(sources.versions()))
 
 
 def run(
@@ -91,6 +92,7 @@ def finished(out: Path, wanted: Mapping[str, object]) -> bool:
     """Whether `out` is there and holds the wanted run. FileExistsError where it holds anything else."""
     if not out.exists():
         return False
+    remove_parts(out)
     if not holds(out, wanted):
         raise FileExistsError(
             f"{out} is in use by {_occupant(out)}; choose another --out, or remove it first"

@@ -22,6 +22,9 @@ from src.experiments.resolve import (
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 from src.workshop.names import folder_name
 
+MOST_AT_ONCE = 1000  # workers, or attempts at a point
+LONGEST_WORD = 1000  # of a message: a path can be long, not endless
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 done, 1 failed while running, 2 refused before anything was written."""
@@ -145,6 +148,8 @@ def record_claim(options: argparse.Namespace) -> None:
     folder = options.out / claim / folder_name(options.preset, options.parameter)
     from src.workshop.measure import measure_into
 
+    if folder.exists():
+        _report(f"{folder} is there already")
     record = measure_into(folder, claim, settings)
     if record:
         print(folder)
@@ -185,15 +190,18 @@ def _count(option: str, text: str | None, least: int) -> int | None:
     if text is None:
         return None
     count = parse_value(text, int)
-    if not isinstance(count, int) or count < least:
-        raise ValueError(refusal(option, count, f"int, ≥ {least}", least))
+    if not isinstance(count, int) or not least <= count <= MOST_AT_ONCE:
+        nearest = least if not isinstance(count, int) or count < least else MOST_AT_ONCE
+        raise ValueError(refusal(option, count, f"int, ≥ {least}, ≤ {MOST_AT_ONCE}", nearest))
     return count
 
 
 def _one_line(error: Exception) -> str:
+    line = str(error)
     if isinstance(error, OSError) and error.filename is not None:
-        return f"cannot write or read {error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+        line = f"cannot write or read {error.filename}: {error.strerror}"
+    words = (word if len(word) <= LONGEST_WORD else f"{word[:LONGEST_WORD]}…" for word in line.split())
+    return " ".join(words)
 
 
 def _report(line: str) -> None:

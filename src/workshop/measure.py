@@ -2,6 +2,7 @@
 
 import ast
 import os
+import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,8 +10,8 @@ from importlib import import_module
 from itertools import count
 from pathlib import Path
 
-from src.common.choices import one_of
-from src.common.folders import new_folder
+from src.common.choices import one_of, shown
+from src.common.folders import new_folder, remove_parts
 from src.common.sources import commit, digest, imported_files, versions
 from src.evidence.records import Record, save_arrays
 from src.experiments.base import Parameters, Settings
@@ -50,7 +51,7 @@ def measure(claim: str, settings: Settings) -> Record:
     own = settings.narrowed(experiment.settings)
     device = pick_device(own.device)
     reset_peak_memory(device)
-    source = {"commit": commit(), "source_digest": digest(imported_files(f"import {module}"))}
+    source = {"commit": commit(), "source_digest": source_digest(claim)}
     started, clock = datetime.now(UTC), time.perf_counter()
     measured = run(own)
     notes = dict(measured.notes)
@@ -58,7 +59,7 @@ def measure(claim: str, settings: Settings) -> Record:
     record = Record(
         claim=claim,
         chapter=experiment.chapter,
-        parameters={k: Path(v).name if k in FOLDERS else v for k, v in own.model_dump().items()},
+        parameters=as_recorded(own),
         seed=own.seed,
         scale=scale_of(claim, own),
         metrics={name: [*map(_number, values)] for name, values in measured.metrics.items()},
@@ -77,19 +78,37 @@ def measure(claim: str, settings: Settings) -> Record:
     return record
 
 
-def measure_into(folder: Path, claim: str, settings: Settings) -> Record | None:
-    """Measure a claim into a new folder; a descent that diverges leaves its trajectory beside it.
+def source_digest(claim: str) -> str:
+    """Digest of the source that measures a claim."""
+    return digest(imported_files(f"import {EXPERIMENTS[claim].run.partition(':')[0]}"))
 
-    Under torchrun all processes compute, one writes, and the others return None.
+
+def as_recorded(settings: Settings) -> dict[str, object]:
+    """The parameters as a record has them: of folders the last part, for the rest is of one machine."""
+    return {
+        name: Path(value).name if name in FOLDERS else value for name, value in settings.model_dump().items()
+    }
+
+
+def measure_into(folder: Path, claim: str, settings: Settings) -> Record | None:
+    """Measure a claim into a new folder, unless that holds this record already.
+
+    What diverges leaves its trajectory beside the folder. Under torchrun all processes compute, one writes, and the
+    others return None.
 
     Raises
     ------
-    FileExistsError : there is such a folder. ArithmeticError : a descent diverged.
+    ValueError : not all of torchrun's variables are set. FileExistsError : the folder holds anything else.
+    ArithmeticError : a descent or a training diverged. OSError : the record cannot be written, and where it is kept.
     """
-    writes = os.environ.get("RANK", "0") == "0"
-    if writes and folder.exists():
-        raise FileExistsError(f"{folder} holds a record already; choose another --out, or remove it first")
+    writes = _writes()
+    if folder.exists():
+        if writes:
+            remove_parts(folder)
+            return _recorded_before(folder, claim, settings)
+        return None
     from src.synthetic.divergence import DivergenceError
+    from src.vision.training import NonFiniteLossError
 
     if not writes:
         measure(claim, settings)
@@ -97,11 +116,47 @@ def measure_into(folder: Path, claim: str, settings: Settings) -> Record | None:
     try:
         with new_folder(folder) as part:
             record = measure(claim, settings)
-            record.write(part)
-    except DivergenceError as error:
-        kept = save_arrays(folder.with_name(f"{folder.name}-diverged.npz"), vars(error.trajectory))
+            _write(record, part)
+    except (DivergenceError, NonFiniteLossError) as error:
+        kept = save_arrays(folder.with_name(f"{folder.name}-diverged.npz"), error.arrays())
         raise ArithmeticError(f"{error}; the trajectory up to there is in {kept}") from error
     return record
+
+
+def _writes() -> bool:
+    """Whether this process is alone, or the first of torchrun's."""
+    rank, size = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+    if not rank and not size:
+        return True
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+        needed = "both, as torchrun sets them, or neither is needed"
+        raise ValueError(f"RANK = {shown(rank)}, WORLD_SIZE = {shown(size)}: {needed}")
+    return int(rank) == 0
+
+
+def _recorded_before(folder: Path, claim: str, settings: Settings) -> Record:
+    """The record in the folder, where it is of that claim, those settings and this source."""
+    try:
+        found = Record.load(folder)
+    except ValueError as error:
+        raise FileExistsError(f"{error}; choose another --out, or remove {folder} first") from None
+    own = settings.narrowed(EXPERIMENTS[claim].settings)
+    same = (found.claim, found.parameters) == (claim, as_recorded(own))
+    if same and found.source_digest == source_digest(claim):
+        return found
+    what = "a record of these parameters by other source" if same else "another record"
+    raise FileExistsError(
+        f"{folder} holds {what} ({found.started}); choose another --out, or remove it first"
+    )
+
+
+def _write(record: Record, part: Path) -> None:
+    """Write the record; where that fails, at least into the folder of temporary files."""
+    try:
+        record.write(part)
+    except OSError as error:
+        kept = record.save(Path(tempfile.gettempdir(), f"{record.claim}-{os.getpid()}"))
+        raise OSError(f"cannot write {part}: {error.strerror}; the record is in {kept}") from error
 
 
 def _number(value: object) -> float | None:

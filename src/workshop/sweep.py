@@ -18,9 +18,9 @@ from itertools import islice, product
 from pathlib import Path
 from typing import get_origin
 
-from src.common.choices import one_of, refusal
+from src.common.choices import one_of, refusal, shown
 from src.common.folders import remove_parts
-from src.experiments.base import Parameters
+from src.experiments.base import MOST_COUNT, Parameters
 from src.experiments.resolve import LAPTOP, parse_value, resolve, resolve_run
 from src.experiments.settings import FOLDERS
 from src.experiments.table import CHAPTERS
@@ -29,9 +29,11 @@ from src.workshop.names import folder_name, folder_part
 
 MOST_POINTS = 10_000
 CONNECT_SECONDS = 10
+LOOPBACK = "127.0.0.1:0"  # any free port, for this machine alone
 FINISHED, BEFORE, FAILED = "finished", "finished before", "failed"
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 PROGRAM = [sys.executable, "-m", "src"]
+ONE_STARTS, ENDED = threading.Lock(), threading.Event()  # after an interrupt no point begins
 ONE_PARSES = threading.Lock()  # ast.parse in two threads at once fails now and then in Python 3.11
 REFUSED = 2  # exit code of a run that says no to its input: of no use to try again
 
@@ -85,7 +87,8 @@ def grid_points(
     for text in grid:
         name, texts = _axis(text, kind)
         if name in fixed or name in axes:
-            raise ValueError(f"-g {text}: {name} is set twice; one -g or one -p for each parameter is needed")
+            fault = f"{name} is set twice; one -g or one -p for each parameter is needed"
+            raise ValueError(f"{_option(text)}: {fault}")
         axes[name] = texts
     if not axes:
         raise ValueError("-g is missing: at least one NAME=START:STOP or NAME=a,b,c is needed")
@@ -117,28 +120,36 @@ def _axis(text: str, kind: type[Parameters]) -> tuple[str, list[str]]:
     """A parameter's name and the texts of its values, from one -g."""
     name, equals, values = text.partition("=")
     if not equals:
-        raise ValueError(f"-g {text}: NAME=START:STOP or NAME=a,b,c is needed")
+        raise ValueError(f"{_option(text)}: NAME=START:STOP or NAME=a,b,c is needed")
     annotation = kind.model_fields[one_of("parameter", name, kind.model_fields)].annotation
     if annotation is int and ":" in values:
         return name, _range(text, values)
     is_list = get_origin(annotation) is list
     texts = [each.strip() for each in values.split(";" if is_list else ",")]
-    parsed = [parse_value(each, annotation) for each in texts]
-    for index, value in enumerate(parsed):
-        if value in parsed[:index]:
-            raise ValueError(f"-g {text}: {texts[index]} is there twice; each value once is needed")
+    seen = set()
+    for each in texts:
+        if (value := repr(parse_value(each, annotation))) in seen:
+            fault = f"{shown(each, quoted=False)} is there twice; each value once is needed"
+            raise ValueError(f"{_option(text)}: {fault}")
+        seen.add(value)
     return name, texts
+
+
+def _option(text: str) -> str:
+    return f"-g {shown(text, 60, quoted=False)}"
 
 
 def _range(text: str, values: str) -> list[str]:
     try:
         start, stop = (int(side) for side in values.split(":"))
+        if max(map(abs, (start, stop))) > MOST_COUNT:
+            raise ValueError(text)
     except ValueError:
-        raise ValueError(f"-g {text}: START:STOP in integers is needed, such as 0:10") from None
+        raise ValueError(f"{_option(text)}: START:STOP in integers is needed, such as 0:10") from None
     if not start < stop <= start + MOST_POINTS:
         nearest = f"{start}:{min(max(stop, start + 1), start + MOST_POINTS)}"
         needed = f"START:STOP of 1 to {MOST_POINTS} values, STOP excluded,"
-        raise ValueError(f"-g {text}: {needed} is needed; the nearest: {nearest}")
+        raise ValueError(f"{_option(text)}: {needed} is needed; the nearest: {nearest}")
     return [str(value) for value in range(start, stop)]
 
 
@@ -186,7 +197,7 @@ def run(
 
 def _sort_out(
     chapter: str, points: Sequence[Point], out: Path
-) -> tuple[dict[str, Outcome], dict[str, tuple[list[str], Path, str]]]:
+) -> tuple[dict[str, Outcome], dict[str, tuple[list[str], Path, str, Path]]]:
     """Outcomes of the points that are there already, and for each of the others what `execute` takes."""
     outcomes, waiting, digest = {}, {}, chapters.chapter_digest(chapter)
     for point in points:
@@ -195,7 +206,7 @@ def _sort_out(
         if chapters.finished(folder, wanted):
             outcomes[point.name] = Outcome(BEFORE, chapters.read_run(folder)["wall_seconds"])
         else:
-            waiting[point.name] = (command(chapter, point.settings, folder), folder, digest)
+            waiting[point.name] = (command(chapter, point.settings, folder), folder, digest, Path.cwd())
     return outcomes, waiting
 
 
@@ -216,8 +227,11 @@ def command(chapter: str, settings: Parameters, folder: Path) -> list[str]:
     return ["run", chapter, *(f"-p{name}={value}" for name, value in changed.items()), f"--out={folder}"]
 
 
-def execute(arguments: Sequence[str], folder: Path, digest: str) -> Outcome:
-    """In a worker: one point, in a process of its own. RuntimeError where it broke, which dask then tries again."""
+def execute(arguments: Sequence[str], folder: Path, digest: str, here: Path = Path()) -> Outcome:
+    """In a worker: one point, in a process of its own. RuntimeError where it broke, which dask then tries again.
+
+    here : what relative folders of the point are relative to, where this machine has it.
+    """
     if not folder.parent.is_dir():
         needed = "a folder that all share is needed"
         return Outcome(FAILED, reason=f"{folder.parent} is not there on {platform.node()}; {needed}")
@@ -226,17 +240,20 @@ def execute(arguments: Sequence[str], folder: Path, digest: str) -> Outcome:
     if not same:
         fault = f"source, book or versions on {platform.node()} are not those that the sweep began with"
         return Outcome(FAILED, reason=fault)
-    point = subprocess.Popen(
-        [*PROGRAM, *arguments],
-        cwd=folder.parent,
-        env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": chapters.import_path()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,  # a Ctrl-C is for the sweep, which ends its points
-        preexec_fn=_end_with_parent(),
-    )
+    with ONE_STARTS:
+        if ENDED.is_set():
+            return Outcome(FAILED, reason="the sweep was interrupted")
+        point = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            cwd=here if here.is_dir() else None,
+            env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": chapters.import_path()},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # a Ctrl-C is for the sweep, which ends its points
+            preexec_fn=_end_with_parent(),
+        )
     said = point.communicate()[1].strip().splitlines()
     reason = said[-1].removeprefix("error: ") if said else ""
     if point.returncode == REFUSED:
@@ -288,20 +305,31 @@ def _outcome(future) -> Outcome:
 
 @contextmanager
 def _local_cluster(workers: int | None) -> Iterator:
-    """A client of as many threads in this process; what they have started ends with the block."""
+    """A client of as many threads in this process; what they have started ends with the block.
 
+    All within the process: there is no port through which another user could have it run something. dask's pages, which
+    it serves always, are for this machine alone.
+    """
     from dask.system import CPU_COUNT  # the process's: a container may have fewer than the machine
     from distributed import LocalCluster
 
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=workers or CPU_COUNT, processes=False, dashboard_address=None
+            n_workers=1,
+            threads_per_worker=workers or CPU_COUNT,
+            processes=False,
+            protocol="inproc://",
+            dashboard_address=LOOPBACK,
+            worker_dashboard_address=LOOPBACK,
         ) as cluster,
         _client(cluster) as client,
     ):
+        ENDED.clear()
         try:
             yield client
         finally:
+            with ONE_STARTS:
+                ENDED.set()
             _end_points()
 
 

@@ -56,10 +56,10 @@ def test_a_folder_that_is_taken_at_the_end_costs_nothing(tmp_path):
 
 
 def test_a_lock_is_free_again_when_it_is_given_back(tmp_path):
+    lock = tmp_path / "lock"
     for _ in range(2):
-        with locked(tmp_path / "lock", "held"), pytest.raises(FileExistsError, match="^held$"):
-            with locked(tmp_path / "lock", "held"):
-                pass
+        with locked(lock, "held"), pytest.raises(FileExistsError, match="held"), locked(lock, "held"):
+            pass
     assert list(tmp_path.iterdir()) == []
 
 

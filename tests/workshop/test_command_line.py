@@ -10,8 +10,10 @@ import pytest
 
 from src.__main__ import main
 from src.evidence.records import Record, load_records
+from src.experiments.settings import StructureSettings
 from src.experiments.table import CHAPTERS
 from src.workshop.chapters import BOOK
+from src.workshop.measure import as_recorded, source_digest
 from src.workshop.names import LONGEST, folder_name
 
 TINY = ["-p", "num_seeds=2", "-p", "grid_side=4", "-p", "num_samples=50"]
@@ -139,23 +141,54 @@ def test_usage_errors_exit_2(capsys):
     assert caught.value.code == 2
 
 
-def test_record_writes_one_folder_and_refuses_to_overwrite_it(tmp_path, capsys):
+def test_record_writes_one_folder_and_knows_it_again(tmp_path, capsys):
     command = ["record", "structure", *TINY, "-p", "seed=3", "--out", str(tmp_path)]
     assert main(command) == 0
     (record,) = load_records(tmp_path)
     assert record.seed == 3 and record.parameters["grid_side"] == 4
+    first = capsys.readouterr().out
+    assert main(command) == 0
+    assert capsys.readouterr().out == first
+    assert load_records(tmp_path) == [record]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"seed": 4}, "holds another record"),
+        ({"source_digest": "0"}, "holds a record of these parameters by other source"),
+        (None, "holds no record.json"),
+    ],
+)
+def test_a_folder_with_another_record_or_none_is_refused(change, reason, tmp_path, capsys):
+    folder = tmp_path / "structure" / "laptop-num_seeds=1"
+    command = ["record", "structure", "-p", "num_seeds=1", "--out", str(tmp_path)]
+    settings = StructureSettings(num_seeds=1)
+    known = {"parameters": as_recorded(settings.changed(seed=(change or {}).get("seed", 0)))}
+    known["source_digest"] = (change or {}).get("source_digest", source_digest("structure"))
+    if change:
+        known |= {
+            "seed": 0,
+            "scale": "laptop",
+            "metrics": {"accuracy": [1.0]},
+            "device": "CPU",
+            "versions": {},
+        }
+        known |= {"commit": "1", "started": "now", "wall_seconds": 1.0, "peak_memory_bytes": 1}
+        Record("structure", "01_dataset", **known).save(folder)
+    else:
+        folder.mkdir(parents=True)
     assert main(command) == 2
-    assert "holds a record already" in capsys.readouterr().err
-    assert len(load_records(tmp_path)) == 1
+    assert reason in capsys.readouterr().err
 
 
 def test_a_diverging_record_keeps_its_trajectory(tmp_path, capsys):
     import numpy as np
 
-    arguments = ["-p", "num_patches=16", "-p", "lr_value=1e200", "-p", "steps=50", "-p", "num_seeds=1"]
+    arguments = ["-p", "num_patches=16", "-p", "lr_value=1e30", "-p", "steps=50", "-p", "num_seeds=1"]
     assert main(["record", "idealized", *arguments, "--out", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert "lr_value = 1e+200 and lr_attention = 100" in error and "-diverged.npz" in error
+    assert "lr_value = 1e+30 and lr_attention = 100" in error and "-diverged.npz" in error
     (kept,) = tmp_path.rglob("*-diverged.npz")
     assert len(np.load(kept)["alpha"]) > 1
     assert not list(tmp_path.rglob("record.json"))

@@ -46,7 +46,7 @@ def example_images(record: RunRecord) -> Figure:
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             ax = figure.add_subplot(rows, columns, index + 1)
             ax.imshow(image)
-            ax.set_title(str(label), fontsize=8)
+            ax.set_title(str(label), fontsize=8, parse_math=False)  # a folder may have any name
             ax.set_axis_off()
     return figure
 

@@ -1,0 +1,169 @@
+"""Kills at random moments, seeded: twenty, and a hundred with `-m ''`. After each the same command, and its result.
+
+Where a command is quick, the moment is one of the changes that it makes to files, each of them as likely as the others;
+where it starts processes, one of its seconds.
+"""
+
+import json
+import multiprocessing
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import child
+import numpy as np
+import pytest
+
+from src.evidence.records import load_records
+from src.workshop.chapters import BOOK
+
+ROUNDS = [0, *(pytest.param(seed, marks=pytest.mark.many) for seed in range(1, 5))]
+STRUCTURE = ["record", "structure", "-p", "num_seeds=1", "-p", "num_samples=50", "-p", "device=cpu"]
+IMAGES = {
+    "train_limit": 64, "image_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2, "mlp_dim": 8,
+    "epochs": 3, "num_seeds": 1, "batch_size": 32, "permute": False, "device": "cpu", "precision": "32-true",
+}  # fmt: skip
+
+
+def finish(arguments, folder, **options) -> int:
+    """Exit code of a command in a process of its own; negative where it was killed."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(child.PRELOADED)
+    process = context.Process(target=child.command, args=(arguments, str(folder)), kwargs=options)
+    process.start()
+    process.join(120)
+    process.kill()
+    return process.exitcode
+
+
+def hidden(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.startswith(".")]
+
+
+def moments(folder: Path, seed: int, kills: int) -> list[int]:
+    """Which changes to kill at, of as many as the command made when nobody did."""
+    return random.Random(seed).sample(range(1, int((folder / "counted").read_text()) + 1), kills)
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+def test_record(seed, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert finish([*STRUCTURE, "--out", str(whole)], whole) == 0
+    (expected,) = load_records(whole)
+    for moment in moments(tmp_path, seed, 8):
+        shutil.rmtree(out, ignore_errors=True)
+        command = [*STRUCTURE, "--out", str(out)]
+        assert finish(command, out, kill_at=moment) == -signal.SIGKILL
+        for found in load_records(out):
+            assert found.metrics == expected.metrics
+        assert finish(command, out) == 0
+        (found,) = load_records(out)
+        assert found.metrics == expected.metrics and not hidden(out)
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+def test_record_with_checkpoints(seed, tmp_path):
+    def command(folder):
+        texts = (f"{name}={value}" for name, value in IMAGES.items())
+        checkpoints = f"-pcheckpoint_folder={folder}/checkpoints"
+        return ["record", "pe-locality", *(f"-p{text}" for text in texts), checkpoints, "--out", str(folder)]
+
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert finish(command(whole), whole) == 0
+    (expected,) = load_records(whole)
+    for moment in moments(tmp_path, seed, 4):
+        shutil.rmtree(out, ignore_errors=True)
+        assert finish(command(out), out, kill_at=moment) == -signal.SIGKILL
+        assert finish(command(out), out) == 0
+        (found,) = load_records(out)
+        assert found.metrics == expected.metrics
+        assert all(np.array_equal(found.arrays[name], expected.arrays[name]) for name in expected.arrays)
+
+
+def kill_after(command, cwd, seconds) -> None:
+    process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_run_and_sweep(command, seed, tmp_path):
+    arguments = [command, "01_dataset", "-pnum_seeds=1", "-pnum_samples=50", "--out", "out"]
+    arguments += ["-g", "grid_side=4,8", "--workers", "2"] if command == "sweep" else []
+    whole = [sys.executable, "-m", "src", *arguments]
+    clock = time.perf_counter()
+    subprocess.run(whole, cwd=tmp_path, check=True, capture_output=True)
+    seconds = time.perf_counter() - clock
+    expected = [record.metrics for record in load_records(tmp_path / "out")]
+    moment = random.Random(seed)
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "out")
+        kill_after(whole, tmp_path, moment.uniform(0, seconds))
+        assert len(load_records(tmp_path / "out")) <= len(expected)
+        deadline = time.monotonic() + 60
+        while subprocess.run(whole, cwd=tmp_path, capture_output=True).returncode:
+            assert time.monotonic() < deadline  # a point whose sweep was killed takes a moment to end
+            time.sleep(1)
+        assert [record.metrics for record in load_records(tmp_path / "out")] == expected
+        assert not hidden(tmp_path / "out")
+
+
+def committed(folder: Path) -> Path:
+    """A copy of book/ in the folder; its first chapter."""
+    shutil.copytree(BOOK, folder / "book")
+    return folder / "book" / "01_dataset.ipynb"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """A book's one chapter: its file, as committed, and after `book --update`."""
+    folder = tmp_path_factory.mktemp("updated")
+    file = committed(folder)
+    before = file.read_bytes()
+    assert finish(["book", "--update"], folder / "book", book=True) == 0
+    return file, before, file.read_bytes()
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+def test_book_update(seed, executed):
+    file, before, after = executed
+    book = file.parent
+    file.write_bytes(before)
+    assert finish(["book", "--update"], book, book=True) == 0
+    kills = moments(book.parent, seed, 3)
+    assert json.loads(after)["cells"] and before != after
+    for moment in kills:
+        file.write_bytes(before)
+        assert finish(["book", "--update"], book, book=True, kill_at=moment) == -signal.SIGKILL
+        assert file.read_bytes() in (before, after)
+        assert finish(["book", "--update"], book, book=True) == 0
+        assert file.read_bytes() == after and not hidden(book)
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+def test_book(seed, tmp_path):
+    committed(tmp_path)
+    small = [sys.executable, str(Path(child.__file__)), str(tmp_path), "book"]
+    kill_after(small, BOOK.parent, random.Random(seed).uniform(0, 8))
+    subprocess.run(small, cwd=BOOK.parent, check=True, capture_output=True)
+    (record,) = load_records(tmp_path / "out")
+    assert record.claim == "structure" and not hidden(tmp_path / "out")
+
+
+def test_a_full_disk_leaves_nothing_half_written(executed, tmp_path):
+    """A limit on the size of files stands for a disk that is full at that byte."""
+    for most in (0, 100, 1000, 3000):
+        out = tmp_path / f"out-{most}"
+        assert finish([*STRUCTURE, "--out", str(out)], out, most_bytes=most) == 2
+        assert not out.exists()
+    file, before, after = executed
+    for most in (0, 1000, len(after) - 1):
+        file.write_bytes(before)
+        assert finish(["book", "--update"], file.parent, book=True, most_bytes=most) == 2
+        assert file.read_bytes() == before and not hidden(file.parent)
