@@ -34,10 +34,10 @@ class Experiment:
 
 CHAPTERS = {
     "01_dataset": Chapter(of.StructureSettings, measures=("structure",)),
-    "02_theory": Chapter(of.TheorySettings, measures=("linear-fails", "shortcut-exists", "idealized")),
-    "03_synthetic_training": Chapter(
-        of.TrainingSettings, measures=("realistic", "idealized"), shows=f"realistic/{RECORDS}"
+    "02_theory": Chapter(
+        of.TheorySettings, measures=("linear-fails", "shortcut-exists", "idealized"), shows=RECORDS
     ),
+    "03_synthetic_training": Chapter(of.TrainingSettings, measures=("realistic", "idealized"), shows=RECORDS),
     "04_transfer": Chapter(of.TransferSettings, measures=("transfer",)),
     "05_cifar": Chapter(
         of.ImagesSettings, {"permute": False}, measures=("positional-cifar10",), shows=RECORDS
