@@ -19,7 +19,8 @@ def shown(value: object, most: int = 40, *, quoted: bool = True) -> str:
         text = repr(value) if quoted or not isinstance(value, str) else value
     except ValueError:  # Python writes out no number of more than 4,300 digits
         text = "a number of thousands of digits"
-    return " ".join(text.split()) if len(text) <= most else f"{text[:most]}…"
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def one_of(what: str, given: str, allowed: Iterable[str], otherwise: str = "") -> str:

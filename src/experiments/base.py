@@ -137,7 +137,7 @@ def _nearest_fit(settings: Parameters, name: str, value: object, room: int) -> i
     """The largest value of one size that fits, all others as they are; None where none does, or for a list."""
     if not isinstance(value, int):
         return None
-    low, high = 0, value
+    low, high = 0, min(value, 2 * MOST_COUNT)
     while high - low > 1:
         middle = (low + high) // 2
         fits = settings.model_copy(update={name: middle}).memory_bytes() <= room

@@ -1,6 +1,6 @@
 """From a chapter's name, a preset and texts `name=value` to checked settings; and the scale that settings have."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Literal, get_origin
 
@@ -73,12 +73,26 @@ def resolve(
     ------
     ValueError : unknown chapter, preset or name, a wrong type, a value out of range.
     """
+    return _resolved(chapter, overrides, preset, claim)
+
+
+def _resolved(
+    chapter: str,
+    overrides: Mapping[str, object] | Iterable[str],
+    preset: str,
+    claim: str | None,
+    checks: Iterable[Callable[[Parameters], None]] = (),
+) -> Parameters:
+    """The settings, checked; a refusal of what a preset says names its file."""
     page = CHAPTERS[chapter_of(chapter)]
     if not isinstance(overrides, Mapping):
         overrides = dict(parse(text, page.settings) for text in overrides)
     chosen = preset_values(preset, chapter, claim)
     try:
-        return page.settings(**{**page.defaults, **chosen, **overrides})
+        settings = page.settings(**{**page.defaults, **chosen, **overrides})
+        for check in checks:
+            check(settings)
+        return settings
     except ValueError as error:
         name = str(error).removeprefix("parameter = ").partition(" ")[0].strip("':")
         if name in chosen.keys() - overrides.keys():
@@ -86,12 +100,15 @@ def resolve(
         raise
 
 
-def resolve_run(*arguments, **options) -> Parameters:
+def resolve_run(
+    chapter: str,
+    overrides: Mapping[str, object] | Iterable[str] = (),
+    *,
+    preset: str = LAPTOP,
+    claim: str | None = None,
+) -> Parameters:
     """`resolve`, for a run that is to begin: ValueError, too, where it would not fit the memory, or never end."""
-    settings = resolve(*arguments, **options)
-    check_memory(settings)
-    check_counts(settings)
-    return settings
+    return _resolved(chapter, overrides, preset, claim, (check_memory, check_counts))
 
 
 def parse(text: str, kind: type[Parameters], option: str = "-p") -> tuple[str, object]:

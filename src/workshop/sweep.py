@@ -33,7 +33,7 @@ LOOPBACK = "127.0.0.1:0"  # any free port, for this machine alone
 FINISHED, BEFORE, FAILED = "finished", "finished before", "failed"
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 PROGRAM = [sys.executable, "-m", "src"]
-ONE_STARTS, ENDED = threading.Lock(), threading.Event()  # after an interrupt no point begins
+ONE_STARTS, ENDED = threading.Lock(), threading.Event()  # of a cluster that ends, no point begins
 ONE_PARSES = threading.Lock()  # ast.parse in two threads at once fails now and then in Python 3.11
 REFUSED = 2  # exit code of a run that says no to its input: of no use to try again
 
@@ -314,6 +314,7 @@ def _local_cluster(workers: int | None) -> Iterator:
     from distributed import LocalCluster
 
     with (
+        _ending(),
         LocalCluster(
             n_workers=1,
             threads_per_worker=workers or CPU_COUNT,
@@ -324,13 +325,21 @@ def _local_cluster(workers: int | None) -> Iterator:
         ) as cluster,
         _client(cluster) as client,
     ):
-        ENDED.clear()
         try:
             yield client
         finally:
             with ONE_STARTS:
                 ENDED.set()
             _end_points()
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Once the cluster has closed, points may begin again."""
+    try:
+        yield
+    finally:
+        ENDED.clear()
 
 
 def _end_points() -> None:
