@@ -138,7 +138,7 @@ def test_a_sweep_opens_no_port_through_which_a_stranger_can_run_code():
         assert all(door.ip == "127.0.0.1" for door in doors), doors
         for port in {door.port for door in doors}:
             with pytest.raises((OSError, TimeoutError)):
-                asyncio.run(asyncio.wait_for(knock(port), 5))
+                asyncio.run(asyncio.wait_for(knock(port), 2))
 
 
 # --- a machine that is not as expected ---

@@ -54,7 +54,7 @@ def test_record(seed, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert finish([*STRUCTURE, "--out", str(whole)], whole) == 0
     (expected,) = load_records(whole)
-    for moment in moments(tmp_path, seed, 8):
+    for moment in moments(tmp_path, seed, 9):
         shutil.rmtree(out, ignore_errors=True)
         command = [*STRUCTURE, "--out", str(out)]
         assert finish(command, out, kill_at=moment) == -signal.SIGKILL
@@ -75,7 +75,7 @@ def test_record_with_checkpoints(seed, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert finish(command(whole), whole) == 0
     (expected,) = load_records(whole)
-    for moment in moments(tmp_path, seed, 4):
+    for moment in moments(tmp_path, seed, 5):
         shutil.rmtree(out, ignore_errors=True)
         assert finish(command(out), out, kill_at=moment) == -signal.SIGKILL
         assert finish(command(out), out) == 0
@@ -94,24 +94,23 @@ def kill_after(command, cwd, seconds) -> None:
 @pytest.mark.parametrize("seed", ROUNDS)
 @pytest.mark.parametrize("command", ["run", "sweep"])
 def test_run_and_sweep(command, seed, tmp_path):
-    arguments = [command, "01_dataset", "-pnum_seeds=1", "-pnum_samples=50", "--out", "out"]
-    arguments += ["-g", "grid_side=4,8", "--workers", "2"] if command == "sweep" else []
-    whole = [sys.executable, "-m", "src", *arguments]
-    clock = time.perf_counter()
-    subprocess.run(whole, cwd=tmp_path, check=True, capture_output=True)
-    seconds = time.perf_counter() - clock
-    expected = [record.metrics for record in load_records(tmp_path / "out")]
-    moment = random.Random(seed)
-    for _ in range(2):
-        shutil.rmtree(tmp_path / "out")
-        kill_after(whole, tmp_path, moment.uniform(0, seconds))
-        assert len(load_records(tmp_path / "out")) <= len(expected)
-        deadline = time.monotonic() + 60
-        while subprocess.run(whole, cwd=tmp_path, capture_output=True).returncode:
-            assert time.monotonic() < deadline  # a point whose sweep was killed takes a moment to end
-            time.sleep(1)
-        assert [record.metrics for record in load_records(tmp_path / "out")] == expected
-        assert not hidden(tmp_path / "out")
+    for side in (4, 8)[: 2 if command == "sweep" else 1]:
+        assert (
+            finish([*STRUCTURE, f"-pgrid_side={side}", "--out", str(tmp_path / "whole")], tmp_path / "whole")
+            == 0
+        )
+    expected = [record.metrics for record in load_records(tmp_path / "whole")]
+    small = [command, "01_dataset", *STRUCTURE[2:], "--out", "out"]
+    small += ["-g", "grid_side=4,8", "--workers", "2"] if command == "sweep" else ["-pgrid_side=4"]
+    whole = [sys.executable, "-m", "src", *small]
+    kill_after(whole, tmp_path, random.Random(seed).uniform(1, 5))
+    assert len(load_records(tmp_path / "out")) <= len(expected)
+    deadline = time.monotonic() + 60
+    while subprocess.run(whole, cwd=tmp_path, capture_output=True).returncode:
+        assert time.monotonic() < deadline  # a point whose sweep was killed takes a moment to end
+        time.sleep(1)
+    assert [record.metrics for record in load_records(tmp_path / "out")] == expected
+    assert not hidden(tmp_path / "out")
 
 
 def committed(folder: Path) -> Path:
@@ -150,7 +149,7 @@ def test_book_update(seed, executed):
 def test_book(seed, tmp_path):
     committed(tmp_path)
     small = [sys.executable, str(Path(child.__file__)), str(tmp_path), "book"]
-    kill_after(small, BOOK.parent, random.Random(seed).uniform(0, 8))
+    kill_after(small, BOOK.parent, random.Random(seed).uniform(1, 5))
     subprocess.run(small, cwd=BOOK.parent, check=True, capture_output=True)
     (record,) = load_records(tmp_path / "out")
     assert record.claim == "structure" and not hidden(tmp_path / "out")
