@@ -137,16 +137,19 @@ def strongest(key: str, records: Iterable[Record]) -> Record:
 def by_factor(key: str, records: Iterable[Record], factor: str, **held: object) -> dict[object, Record]:
     """The claim's pooled record for each value of one parameter, all others as where most repetitions are, or `held`.
 
-    All are at laptop scale; values ascend. Whether a run *also* trained on permuted images makes no difference.
+    All are at laptop scale; values ascend. Whether a run *also* trained on permuted images makes no difference; where
+    a repetition was made both ways, the one with permuted images is taken.
     """
     records = [record for record in records if record.claim == key and record.scale == SCALES[0]]
+    records.sort(key=lambda record: not record.parameters.get("permute", False))
     free = {factor: None, "permute": None}
     base = _setting(_largest_group(records)[0]) | held | free if records else {}
     groups: dict[object, list[Record]] = {}
     for record in records:
         setting = _setting(record)
-        if setting | free == base:
-            groups.setdefault(setting[factor], []).append(record)
+        group = groups.setdefault(setting[factor], []) if setting | free == base else []
+        if not {*record.repetitions} & {each for other in group for each in other.repetitions}:
+            group.append(record)
     return {value: pooled(groups[value]) for value in sorted(groups)}
 
 

@@ -38,7 +38,11 @@ CHAPTERS = {
         of.TheorySettings, measures=("linear-fails", "shortcut-exists", "idealized"), shows=RECORDS
     ),
     "03_synthetic_training": Chapter(of.TrainingSettings, measures=("realistic", "idealized"), shows=RECORDS),
-    "04_transfer": Chapter(of.TransferSettings, measures=("transfer",)),
+    "04_transfer": Chapter(
+        of.TransferSettings,
+        {"num_seeds": 2, "sample_sizes": [3, 10, 30, 100, 300, 1000]},
+        measures=("transfer",),
+    ),
     "05_cifar": Chapter(
         of.ImagesSettings, {"permute": False}, measures=("positional-cifar10",), shows=RECORDS
     ),

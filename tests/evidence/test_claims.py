@@ -453,7 +453,7 @@ class TestPages:
         table = pages.claims_table([], chapter="08_locality")
         assert "<strong>permuted</strong>" in table and "<strong>realistic</strong>" not in table
         assert 'id="record-permuted"' in table and 'href="08_locality.html#record-permuted"' in table
-        assert 'href="02_theory.html#verdict-idealized"' in pages.claims_table([])
+        assert 'href="01_dataset.html#verdict-structure"' in pages.claims_table([])
 
     def test_the_overview_has_one_verdict_a_claim_and_scale(self):
         overview = pages.claims_overview([record(GOOD)])
