@@ -119,40 +119,32 @@ def committed(folder: Path) -> Path:
     return folder / "book" / "01_dataset.ipynb"
 
 
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """A book's one chapter: its file, as committed, and after `book --update`."""
+@pytest.fixture(scope="module", params=ROUNDS)
+def executed(request, tmp_path_factory):
+    """After a killed `book` and a whole `book --update`: seed, a chapter's file, its bytes before and after."""
     folder = tmp_path_factory.mktemp("updated")
     file = committed(folder)
     before = file.read_bytes()
+    small = [sys.executable, child.__file__, str(folder), "book"]
+    kill_after(small, BOOK.parent, random.Random(request.param).uniform(1, 5))
+    assert file.read_bytes() == before
     assert finish(["book", "--update"], folder / "book", book=True) == 0
-    return file, before, file.read_bytes()
+    return request.param, file, before, file.read_bytes()
 
 
-@pytest.mark.parametrize("seed", ROUNDS)
-def test_book_update(seed, executed):
-    file, before, after = executed
-    book = file.parent
-    file.write_bytes(before)
-    assert finish(["book", "--update"], book, book=True) == 0
-    kills = moments(book.parent, seed, 3)
+def test_book_and_its_update(executed):
+    seed, file, before, after = executed
+    (record,) = load_records(file.parents[1] / "out")
+    assert record.claim == "structure" and not hidden(file.parents[1])
     assert json.loads(after)["cells"] and before != after
-    for moment in kills:
+    file.write_bytes(before)
+    assert finish(["book", "--update"], file.parent, book=True) == 0
+    for moment in moments(file.parents[1], seed, 3):
         file.write_bytes(before)
-        assert finish(["book", "--update"], book, book=True, kill_at=moment) == -signal.SIGKILL
+        assert finish(["book", "--update"], file.parent, book=True, kill_at=moment) == -signal.SIGKILL
         assert file.read_bytes() in (before, after)
-        assert finish(["book", "--update"], book, book=True) == 0
-        assert file.read_bytes() == after and not hidden(book)
-
-
-@pytest.mark.parametrize("seed", ROUNDS)
-def test_book(seed, tmp_path):
-    committed(tmp_path)
-    small = [sys.executable, str(Path(child.__file__)), str(tmp_path), "book"]
-    kill_after(small, BOOK.parent, random.Random(seed).uniform(1, 5))
-    subprocess.run(small, cwd=BOOK.parent, check=True, capture_output=True)
-    (record,) = load_records(tmp_path / "out")
-    assert record.claim == "structure" and not hidden(tmp_path / "out")
+        assert finish(["book", "--update"], file.parent, book=True) == 0
+        assert file.read_bytes() == after and not hidden(file.parents[1])
 
 
 def test_a_full_disk_leaves_nothing_half_written(executed, tmp_path):
@@ -161,7 +153,7 @@ def test_a_full_disk_leaves_nothing_half_written(executed, tmp_path):
         out = tmp_path / f"out-{most}"
         assert finish([*STRUCTURE, "--out", str(out)], out, most_bytes=most) == 2
         assert not out.exists()
-    file, before, after = executed
+    _, file, before, after = executed
     for most in (0, 1000, len(after) - 1):
         file.write_bytes(before)
         assert finish(["book", "--update"], file.parent, book=True, most_bytes=most) == 2
