@@ -5,6 +5,7 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -30,15 +31,19 @@ def imported_files(code: str) -> list[Path]:
 
 
 def _module_files(code: str) -> Iterator[Path]:
+    for name in _imported_names(code):
+        yield from _files_of(name)
+
+
+@cache  # also because in Python 3.11 ast.parse in two threads at once fails now and then
+def _imported_names(code: str) -> tuple[str, ...]:
+    names: list[str] = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            yield from _files_of(name)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
 def _files_of(module: str) -> Iterator[Path]:
