@@ -8,12 +8,12 @@ from torch import nn
 
 from src.common.seeding import child_generator
 from src.common.shapes import Int
-from src.experiments.images import augmentation, load, new_model, training_settings
+from src.experiments.images import augmentation, load, new_model, notes_of, training_settings
 from src.experiments.measured import Measured
 from src.experiments.settings import LocalitySettings
 from src.vision.convnet import small_resnet18, small_vgg11
 from src.vision.permutation import Permuted
-from src.vision.training import chosen_precision, evaluate, fit
+from src.vision.training import TrainingHistory, evaluate, fit
 
 NETWORKS = ("vit", "resnet", "vgg")
 
@@ -29,6 +29,7 @@ def run(settings: LocalitySettings) -> Measured:
     train, validation, measured = (load(settings, split) for split in splits)
     accuracy = torch.empty(len(NETWORKS), len(settings.block_sides), settings.num_seeds)
     by_epoch = torch.empty(*accuracy.shape, settings.epochs)
+    histories: list[TrainingHistory] = []
     for index in range(settings.num_seeds):
         seed = child_generator(settings.seed, "training", index).initial_seed() % 2**31
         options = {
@@ -43,6 +44,7 @@ def run(settings: LocalitySettings) -> Measured:
                 name = f"{network}-{side}-{settings.seed}-{index}.pt"
                 checkpoint = settings.checkpoint_folder and Path(settings.checkpoint_folder, name)
                 history = fit(model, train, checkpoint=checkpoint or None, **options)
+                histories.append(history)
                 accuracy[row, column, index] = evaluate(model, measured).accuracy
                 by_epoch[row, column, index] = torch.tensor(history.validation_accuracy)
     total = accuracy[:, -1] - accuracy[:, 0]  # lost from the largest blocks to the smallest
@@ -55,8 +57,7 @@ def run(settings: LocalitySettings) -> Measured:
         "least_step_vgg": halving[2].tolist(),
     }
     arrays = {"block_sides": settings.block_sides, "accuracy": accuracy, "accuracy_by_epoch": by_epoch}
-    notes = {"precision": chosen_precision(training_settings(settings)), "classes": len(train.classes)}
-    return Measured(metrics, arrays, notes)
+    return Measured(metrics, arrays, notes_of(settings, train, histories))
 
 
 def _new(settings: LocalitySettings, network: str, num_classes: int, index: int) -> nn.Module:
