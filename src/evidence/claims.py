@@ -199,7 +199,7 @@ def _similar(key: str) -> Claim:
 
 
 THEORY = (
-    Claim("structure", "The labelling function recovers the label almost surely on spatially structured data.",
+    Claim("structure", "Under Assumption 1 the labelling function recovers the label almost surely.",
           "S the class, R the function", "01_dataset", "almost surely", (
         Statement("labelling_accuracy", least(0.98), "The labelling function is right on {} of the inputs",
                   "errors need a full set of distractors; at C = 4 about 1 in 250", SECOND, "mean", "%"),

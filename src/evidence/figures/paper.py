@@ -40,6 +40,29 @@ def figure_5a(record: Record | None) -> Figure:
     return figure
 
 
+def figure_5c(record: Record) -> Figure:
+    """Cosine of two patches' encodings with all others, before and after training, both models: as Figure 5c.
+
+    record : arrays `grid` (2,), `similarity_before` and `similarity_after` (models, patches, patches). The patches,
+        marked by a ring, are those a quarter and two thirds down the diagonal of the grid.
+    """
+    rows, columns = map(int, record.arrays["grid"])
+    chosen = [int(share * rows) * columns + int(share * columns) for share in (1 / 4, 2 / 3)]
+    with figure_style():
+        figure, axes = panels(2, 4, figsize=(8, 4.2))
+        for index, name in enumerate(MODELS.values()):
+            for column, stage in enumerate(("before", "after")):
+                for row, patch in enumerate(chosen):
+                    axis = axes[row, 2 * index + column]
+                    others = record.arrays[f"similarity_{stage}"][index, patch].reshape(rows, columns)
+                    picture = axis.imshow(others, vmin=-1, vmax=1, cmap="RdBu_r")
+                    axis.plot(patch % columns, patch // columns, "o", color="black", fillstyle="none")
+                    axis.set(xticks=[], yticks=[])
+                    axis.set_title(f"{name},\n{stage} training" if row == 0 else "", fontsize=8)
+        figure.colorbar(picture, ax=axes, label="cosine", shrink=0.7)
+    return figure
+
+
 def figure_6(record: Record) -> Figure:
     """Training loss and validation accuracy by epoch of both models; the paper's ends on ImageNet at the right edge."""
     printed = paper_figure("6")
