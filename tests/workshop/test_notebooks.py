@@ -16,6 +16,7 @@ from src.workshop.chapters import BOOK
 WITH_A_RUN = [chapter for chapter in CHAPTERS if chapter[0].isdigit() or chapter == "scale"]
 ON_IMAGES = [chapter for chapter in WITH_A_RUN if issubclass(CHAPTERS[chapter].settings, ImagesSettings)]
 IDEA = re.compile(r"\.softmax\(|\.backward\(|autograd\.grad\(")
+EXERCISE = re.compile(r"^\*\*Exercise (\d+\.\d+)\.\*\* ", re.MULTILINE)
 NBVAL_TAGS = {"nbval-skip", "nbval-ignore-output", "nbval-check-output", "nbval-raises-exception"}
 NBVAL_COMMENT = re.compile(r"^# (NBVAL_(IGNORE|CHECK)_OUTPUT|NBVAL_SKIP|NBVAL_RAISES_EXCEPTION)$")
 
@@ -153,3 +154,18 @@ def test_opens_with_its_claims_and_ends_with_verdict_and_footer(chapter):
     assert any(call.startswith(("verdict_box(", "claims_table(")) for call in calls)
     if chapter in ON_IMAGES:  # its run is one on stand-in data
         assert not any("verdict_box(" in call for call in calls)
+
+
+@pytest.mark.parametrize("chapter", [chapter for chapter in CHAPTERS if chapter[0].isdigit()])
+def test_ends_with_three_exercises_each_with_a_hidden_solution_that_can_fail(chapter):
+    every = cells(chapter)
+    at = [index for index, cell in enumerate(every) if EXERCISE.search(source(cell))]
+    number = int(chapter[:2])
+    assert [EXERCISE.findall(source(every[index])) for index in at] == [[f"{number}.{k}"] for k in (1, 2, 3)]
+    assert source(every[at[0]]).startswith("## Exercises\n")
+    assert at == [len(every) - 7, len(every) - 5, len(every) - 3]  # then the footer
+    for solution in (every[index + 1] for index in at):
+        assert solution["cell_type"] == "code" and "hide-cell" in solution["metadata"]["tags"]
+        nodes = [*ast.walk(ast.parse(source(solution)))]
+        assert any(isinstance(node, ast.Assert) for node in nodes)
+        assert any(isinstance(node, ast.Call) and ast.unparse(node.func) == "print" for node in nodes)
