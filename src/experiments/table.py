@@ -15,12 +15,14 @@ class Chapter:
 
     settings : the class of its parameters. defaults : where this chapter's differ from the class's.
     measures : claims that it measures when it runs. shows : files of results/ that it draws, as a pattern; or none.
+    shows_runs : whether it shows when and where the other chapters ran; such a page comes last.
     """
 
     settings: type[Parameters] = Parameters
     defaults: Mapping[str, object] = field(default_factory=dict)
     measures: tuple[str, ...] = ()
     shows: str = ""
+    shows_runs: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Experiment:
 
 
 CHAPTERS = {
+    "intro": Chapter(shows=RECORDS),
     "01_dataset": Chapter(of.StructureSettings, measures=("structure",)),
     "02_theory": Chapter(
         of.TheorySettings, measures=("linear-fails", "shortcut-exists", "idealized"), shows=RECORDS
@@ -60,6 +63,7 @@ CHAPTERS = {
     "claims": Chapter(shows=RECORDS),
     "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
+    "status": Chapter(shows=RECORDS, shows_runs=True),
 }
 
 IMAGES = "src.experiments.images:run"

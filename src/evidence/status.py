@@ -1,0 +1,61 @@
+"""What was run: when, where, how long, at which commit; and what was not."""
+
+from collections.abc import Mapping, Sequence
+
+from src.evidence.claims import CLAIMS
+from src.evidence.html import FILTERS, Html, render
+from src.evidence.records import Record
+from src.evidence.verdicts import NOT_RUN, judge
+from src.experiments.table import CHAPTERS, EXPERIMENTS
+
+
+def duration_text(seconds: float) -> str:
+    """Two units at most: "3 h 05 min", "4 min 10 s", "0.8 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+FILTERS |= {"duration": duration_text}
+
+
+def chapters_table(runs: Mapping[str, Mapping]) -> Html:
+    """A row a page that is executed; `runs` is what `src.workshop.runs.book_runs` gives."""
+    return render("status_chapters.html", rows=[(chapter, runs.get(chapter)) for chapter in CHAPTERS])
+
+
+def records_table(records: Sequence[Record]) -> Html:
+    """A row a record, claim by claim, and whether it counts for its claim."""
+    rows = {
+        key: sorted((each for each in records if each.claim == key), key=lambda each: each.started)
+        for key in EXPERIMENTS
+    }
+    return render("status_records.html", rows=rows, counts=_counts, data=_data)
+
+
+def _counts(record: Record) -> str:
+    """Whether a record is evidence for the claim that it was made for."""
+    if record.claim not in CLAIMS:
+        return "a study without a verdict"
+    why_not = CLAIMS[record.claim].why_not(record)
+    return f"no: {why_not}" if why_not else "yes"
+
+
+def _data(record: Record) -> str:
+    """The data set, if there is one, and the repetitions."""
+    number = len(record.repetitions)
+    repetitions = f"seed {record.seed}, {number} repetition{'s' if number > 1 else ''}"
+    return ", ".join(filter(None, (record.parameters.get("dataset"), repetitions)))
+
+
+def missing_table(records: Sequence[Record]) -> Html:
+    """A row a claim and scale without a record, with the command that makes one."""
+    rows = [
+        (claim, scale)
+        for key, claim in CLAIMS.items()
+        for scale in claim.scales
+        if judge(key, records, scale).word == NOT_RUN
+    ]
+    return render("status_missing.html", rows=rows)
