@@ -81,19 +81,19 @@ class Card:
 CARDS = (
     Card(
         "realistic", "paper", "error_end",
-        "test error where gradient descent on labels alone ends, in the setting of the paper's Figure 4, which ends at"
-        " {figure}. By then {association_end} of each row's strongest links lie in its own set.",
+        "test error at the end of gradient descent in the setting of the paper's Figure 4, which ends at {figure}."
+        " Patch association is {association_end}.",
         {"figure": f"{paper_figure('4')['test_error']['percent'][-1]} %"},
     ),
     Card(
         "transfer", "laptop", "accuracy_kept_10",
-        "accuracy on a new task from ten samples, with the learned attention kept. It is {accuracy_scratch_10}"
-        " when attention is learned anew.",
+        "accuracy on a new task from ten samples with the learned attention kept; {accuracy_scratch_10} where it is"
+        " learned anew.",
     ),
     Card(
         "gaussian", "laptop", "association_gaussian_symmetric_gradient_descent",
-        "patch association on Gaussian patches with a symmetric attention matrix; {association_figure} with a free"
-        " one, where chance is {chance}. The paper shows no association on such data.",
+        "patch association on Gaussian patches with a symmetric attention matrix, {association_figure} with a free one"
+        " (chance: {chance}). The paper shows none on such data.",
         {"chance": f"{paper_figure('2')['matrix']['chance']:.2f}"},
     ),
 )  # fmt: skip
@@ -120,8 +120,13 @@ def _card(card: Card, verdicts: Sequence[Verdict]) -> dict[str, object]:
 
 
 def _mean(finding: Finding) -> str:
+    """The mean with its unit, which no line break parts from it."""
     values = known(finding.values)
-    return amount(fmean(values), finding.statement.unit) if values else "no value"
+    return (
+        amount(fmean(values), finding.statement.unit).replace(" ", "\N{NO-BREAK SPACE}")
+        if values
+        else "no value"
+    )
 
 
 def not_run(verdicts: Mapping[str, Sequence[Verdict]]) -> str:

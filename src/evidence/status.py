@@ -22,8 +22,9 @@ FILTERS |= {"duration": duration_text}
 
 
 def chapters_table(runs: Mapping[str, Mapping]) -> Html:
-    """A row a page that is executed; `runs` is what `src.workshop.runs.book_runs` gives."""
-    return render("status_chapters.html", rows=[(chapter, runs.get(chapter)) for chapter in CHAPTERS])
+    """A row a page that is executed, but for those that show this; `runs` is what `book_runs` gives."""
+    pages = [chapter for chapter, page in CHAPTERS.items() if not page.shows_runs]
+    return render("status_chapters.html", rows=[(chapter, runs.get(chapter)) for chapter in pages])
 
 
 def records_table(records: Sequence[Record]) -> Html:
