@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from src.evidence.claims import CLAIMS
+from src.evidence.claims import CLAIMS, Claim
 from src.evidence.html import FILTERS, Html, render
 from src.evidence.records import Record
 from src.evidence.verdicts import NOT_RUN, judge
+from src.experiments.resolve import resolve, scale_of
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 
 
@@ -54,9 +55,23 @@ def _data(record: Record) -> str:
 def missing_table(records: Sequence[Record]) -> Html:
     """A row a claim and scale without a record, with the command that makes one."""
     rows = [
-        (claim, scale)
+        (claim, scale, command(claim, scale))
         for key, claim in CLAIMS.items()
         for scale in claim.scales
         if judge(key, records, scale).word == NOT_RUN
     ]
     return render("status_missing.html", rows=rows)
+
+
+def command(claim: Claim, scale: str) -> str:
+    """The command that makes a record of the claim at a scale: its own, or another's that shows it and has its data."""
+    name = next(each for each in (claim.key, *claim.also_in) if _fits(claim, each, scale))
+    permuted = " -p permute=true" if claim.key == "permuted" else ""
+    return f"python -m src record {name}{permuted} --preset {scale}"
+
+
+def _fits(claim: Claim, name: str, scale: str) -> bool:
+    """Whether the preset of the experiment `name` gives the scale, and the data that the claim needs."""
+    settings = resolve(EXPERIMENTS[name].chapter, preset=scale, claim=name)
+    has_data = not claim.data or settings.dataset == claim.data[scale][0]
+    return has_data and scale_of(name, settings) == scale

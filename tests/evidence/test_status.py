@@ -1,12 +1,15 @@
 """The page on what was run says when, where, how long and at which commit, and what is missing."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from src.evidence.claims import CLAIMS
+from src.evidence.claims import CLAIMS, CLASSES
 from src.evidence.records import Record
-from src.evidence.status import chapters_table, duration_text, missing_table, records_table
+from src.evidence.status import chapters_table, command, duration_text, missing_table, records_table
+from src.experiments.resolve import resolve, scale_of
+from src.experiments.table import EXPERIMENTS
 
 RECORD = Record(
     claim="transfer",
@@ -68,3 +71,26 @@ def test_missing_is_every_claim_at_every_scale_less_what_was_run():
     assert missing_table([]).count("python -m src record") == asked
     table = missing_table([RECORD])
     assert table.count("python -m src record") == asked - 1 and "record transfer" not in table
+
+
+@pytest.mark.parametrize(
+    ("key", "scale"), [(key, each) for key, claim in CLAIMS.items() for each in claim.scales]
+)
+def test_the_command_makes_a_record_of_that_scale_on_the_claims_data(key, scale):
+    claim = CLAIMS[key]
+    name, changed, preset = re.fullmatch(
+        r"python -m src record (\S+)(?: -p (\S+))? --preset (\w+)", command(claim, scale)
+    ).groups()
+    settings = resolve(EXPERIMENTS[name].chapter, [changed] if changed else [], preset=preset, claim=name)
+    assert scale_of(name, settings) == scale
+    asked = [metric for each in claim.statements_at(scale) for metric in each.metrics]
+    record = replace(
+        RECORD,
+        claim=name,
+        scale=scale,
+        parameters=settings.model_dump(),
+        metrics={metric: [0.0] for metric in asked},
+        notes={"classes": CLASSES[settings.dataset]} if claim.data else {},
+    )
+    assert claim.why_not(record) == ""
+    assert key != "permuted" or settings.permute
