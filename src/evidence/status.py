@@ -29,20 +29,25 @@ def chapters_table(runs: Mapping[str, Mapping]) -> Html:
 
 
 def records_table(records: Sequence[Record]) -> Html:
-    """A row a record, claim by claim, and whether it counts for its claim."""
+    """A row a record, claim by claim, and whether its claim's verdict is drawn from it."""
     rows = {
         key: sorted((each for each in records if each.claim == key), key=lambda each: each.started)
         for key in EXPERIMENTS
     }
-    return render("status_records.html", rows=rows, counts=_counts, data=_data)
+    return render("status_records.html", rows=rows, records=records, counts=_counts, data=_data)
 
 
-def _counts(record: Record) -> str:
-    """Whether a record is evidence for the claim that it was made for."""
+def _counts(record: Record, records: Sequence[Record]) -> str:
+    """Whether the verdict on the claim that it was made for is drawn from it, and if not, why."""
     if record.claim not in CLAIMS:
         return "a study without a verdict"
-    why_not = CLAIMS[record.claim].why_not(record)
-    return f"no: {why_not}" if why_not else "yes"
+    verdict = judge(record.claim, records, record.scale)
+    if any(each is record for each in verdict.records):
+        return "yes"
+    other = (
+        "the setting with most repetitions is judged" if verdict.records else "a further data set is needed"
+    )
+    return f"no: {CLAIMS[record.claim].why_not(record) or other}"
 
 
 def _data(record: Record) -> str:

@@ -35,7 +35,6 @@ class Experiment:
 
 
 CHAPTERS = {
-    "intro": Chapter(shows=RECORDS),
     "01_dataset": Chapter(of.StructureSettings, measures=("structure",)),
     "02_theory": Chapter(
         of.TheorySettings, measures=("linear-fails", "shortcut-exists", "idealized"), shows=RECORDS
@@ -60,6 +59,7 @@ CHAPTERS = {
     ),
     "08_locality": Chapter(of.ImagesSettings, measures=("pe-locality",), shows=RECORDS),
     "figures": Chapter(of.GaussianSettings, measures=("gaussian",), shows=RECORDS),
+    "intro": Chapter(shows=RECORDS),
     "claims": Chapter(shows=RECORDS),
     "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),

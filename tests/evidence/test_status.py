@@ -57,6 +57,13 @@ def test_what_does_not_count_says_why():
     assert "no: models were measured on validation images" in table and "a study without a verdict" in table
 
 
+def test_of_two_settings_the_one_with_more_repetitions_is_judged():
+    small = replace(RECORD, parameters={"seed": 3, "num_seeds": 1, "num_patches": 8}, commit="small")
+    lines = records_table([small, RECORD]).splitlines()
+    assert "no: the setting with most repetitions" in next(each for each in lines if "small<" in each)
+    assert ">yes<" in next(each for each in lines if "abc123" in each)
+
+
 def test_a_page_that_was_not_executed_says_so():
     run = {"started": "2026-01-02T03:04:05", "wall_seconds": 61.0, "device": "a device", "commit": "abc123"}
     table = chapters_table({"04_transfer": run | {"versions": {"torch": "2"}}})
