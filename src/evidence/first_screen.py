@@ -19,7 +19,7 @@ class Headline:
 
     metric : of one of the claim's statements. words : what it is, in few words.
     paper : the paper's value of it, if there is one. printed : whether the paper prints it or draws it; otherwise it is
-        a bound that the paper proves, or what a theorem says in the limit.
+        a bound that it claims, or what it claims in the limit.
     """
 
     metric: str
