@@ -9,7 +9,7 @@ from src.evidence.claims import CLAIMS, SIMILAR, Claim, Statement
 from src.evidence.html import Html, render
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record, known
-from src.evidence.sentences import amount, needed
+from src.evidence.sentences import UNITS, amount, needed
 from src.evidence.verdicts import HOLDS, NOT_RUN, Finding, Verdict, judge
 
 
@@ -44,9 +44,10 @@ def _similar(key: str) -> Headline:
     return _printed("accuracy_gap", f"{SIMILAR[key][0]}: vanilla minus positional accuracy", gap)
 
 
-def _lost_by_permuting() -> float:
-    vit = paper_figure("5a")["accuracy"]["vit"]
-    return vit[-1] - vit[0]
+def _lost_by_permuting(network: str) -> float:
+    """Accuracy on whole images less that on permuted blocks of two pixels (%), Figure 5a."""
+    by_block = paper_figure("5a")["accuracy"][network]
+    return by_block[-1] - by_block[0]
 
 
 HEADLINES = {
@@ -62,7 +63,10 @@ HEADLINES = {
     "transfer": Headline("accuracy_kept_10", "Accuracy from ten samples, attention kept"),
     "samples-needed": Headline("slope_kept", "Samples needed: power of D, attention kept", 0.0),
     "pe-locality": Headline("locality_positional", "Correlation of nearness and similarity"),
-    "permuted": _printed("loss_content", "Accuracy lost by permuting patches", _lost_by_permuting()),
+    "permuted": _printed("loss_content", "Accuracy lost by permuting patches", _lost_by_permuting("vit")),
+    "permuted-blocks": _printed(
+        "blocks_loss_resnet", "Accuracy a ResNet loses to permuted blocks", _lost_by_permuting("resnet")
+    ),
     **{f"positional-{key}": _similar(key) for key in SIMILAR},
 }
 
@@ -165,6 +169,7 @@ def _row(claim: Claim, headline: Headline, verdicts: Sequence[Verdict]) -> dict[
     paper = [] if headline.paper is None else [headline.paper]
     ours = [value for _, findings in found for each in findings for value in _numbers(each)]
     axis = Axis.around([*statement.within, *paper, *ours])
+    lines = [_line(verdict, findings, axis) for verdict, findings in found]
     return {
         "claim": claim.key,
         "headline": headline,
@@ -172,9 +177,15 @@ def _row(claim: Claim, headline: Headline, verdicts: Sequence[Verdict]) -> dict[
         "band": [axis.place(end) for end in statement.within],
         "paper": [axis.place(value) for value in paper],
         "paper_text": amount(headline.paper, statement.unit) if paper else "—",
-        "lines": [_line(verdict, findings, axis) for verdict, findings in found],
+        "lines": lines,
+        "ours": _joined([line["text"] for line in lines], UNITS[statement.unit][2]),
         "verdicts": [(each, sum(one.word == HOLDS for one in each.findings)) for each in verdicts],
     }
+
+
+def _joined(texts: Sequence[str], unit: str) -> str:
+    """Values of several scales, the unit behind the last."""
+    return " / ".join([*(text.removesuffix(unit) for text in texts[:-1]), *texts[-1:]])
 
 
 def _measuring(statement: Statement, verdict: Verdict) -> list[Finding]:

@@ -55,7 +55,7 @@ def test_a_changed_record_changes_the_finding_and_the_row(results):
     assert "<strong>40.0\N{NO-BREAK SPACE}%</strong>" in card(after, "realistic") != card(before, "realistic")
     assert "50.0\N{NO-BREAK SPACE}%" in card(after, "realistic")
     assert "partly, paper scale" in card(after, "realistic")
-    assert "50.0 % <small>paper</small>" in row(after, "realistic") != row(before, "realistic")
+    assert "97.9 / 50.0 %" in row(after, "realistic") != row(before, "realistic")
     assert row(after, "transfer") == row(before, "transfer")
 
 
