@@ -36,7 +36,7 @@ def measured(finding: Finding) -> str:
     if statement.over == "interval":
         text = _range(finding.interval, statement.unit)
     else:
-        text = _amount(fmean(values), statement.unit) if values else "without a value"
+        text = amount(fmean(values), statement.unit) if values else "without a value"
     return statement.words.format(text)
 
 
@@ -76,13 +76,14 @@ def _spread(finding: Finding) -> str:
     return f"{confidence} of the mean {interval}, n = {len(values)}"
 
 
-def _amount(value: float, unit: str) -> str:
+def amount(value: float, unit: str) -> str:
+    """A measured value with its unit, such as "6.8 logits"."""
     factor, number, after = UNITS[unit]
     return f"{factor * value:{number}}{after}"
 
 
 def _range(interval: tuple[float, float], unit: str) -> str:
-    low, high = (_amount(end, unit) for end in interval)
+    low, high = (amount(end, unit) for end in interval)
     return f"{low.removesuffix(UNITS[unit][2])} to {high}"
 
 

@@ -15,12 +15,14 @@ class Chapter:
 
     settings : the class of its parameters. defaults : where this chapter's differ from the class's.
     measures : claims that it measures when it runs. shows : files of results/ that it draws, as a pattern; or none.
+    shows_runs : whether it shows when and where the other chapters ran; such a page comes last.
     """
 
     settings: type[Parameters] = Parameters
     defaults: Mapping[str, object] = field(default_factory=dict)
     measures: tuple[str, ...] = ()
     shows: str = ""
+    shows_runs: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ CHAPTERS = {
     ),
     "08_locality": Chapter(of.LocalitySettings, measures=("pe-locality",), shows=RECORDS),
     "figures": Chapter(of.GaussianSettings, measures=("gaussian",), shows=RECORDS),
+    "intro": Chapter(shows=RECORDS),
     "claims": Chapter(shows=RECORDS),
     "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
+    "status": Chapter(shows=RECORDS, shows_runs=True),
 }
 
 IMAGES = "src.experiments.images:run"

@@ -19,6 +19,7 @@ from src.experiments.base import Parameters
 from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 from src.workshop.measure import OUT_VARIABLE
+from src.workshop.runs import book_runs, read_run
 
 BOOK = sources.ROOT / "book"
 
@@ -50,7 +51,8 @@ def chapter_digest(chapter: str) -> str:
     requirements = sorted(sources.ROOT.glob("requirements.*"))
     shown = visible(records.RESULTS, page.shows) if page.shows else []
     files = [*sources.imported_files("\n".join([code, *experiments])), *requirements, *shown]
-    return sources.digest(files, *pieces, repr(sources.versions()))
+    runs = repr(book_runs()) if page.shows_runs else ""
+    return sources.digest(files, *pieces, repr(sources.versions()), runs)
 
 
 def run(
@@ -104,14 +106,6 @@ def holds(out: Path, wanted: Mapping[str, object]) -> bool:
     """Whether `out` is a finished run of the wanted chapter, parameters and digest."""
     done = read_run(out)
     return all(done.get(key) == value for key, value in wanted.items())
-
-
-def read_run(out: Path) -> dict:
-    """What run.json says of a finished run; empty where there is none."""
-    try:
-        return json.loads((out / "run.json").read_text())
-    except (OSError, ValueError):
-        return {}
 
 
 def _occupant(out: Path) -> str:

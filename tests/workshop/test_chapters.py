@@ -7,7 +7,7 @@ import pytest
 from src.common import sources
 from src.evidence import records
 from src.experiments.table import CHAPTERS
-from src.workshop import book, chapters
+from src.workshop import book, chapters, runs
 
 
 @pytest.fixture
@@ -29,8 +29,16 @@ def editable(monkeypatch, tmp_path):
 
 THEORY = {"01_dataset", "02_theory", "03_synthetic_training", "04_transfer"}
 IMAGES = {"05_cifar", "06_svhn", "07_imagenet", "08_locality"}
-DRAWS_RECORDS = IMAGES | {"02_theory", "03_synthetic_training", "claims", "figures", "scale"}
-EVERY = THEORY | IMAGES | {"claims", "figures", "scale", "speed"}
+DRAWS_RECORDS = IMAGES | {
+    "intro",
+    "02_theory",
+    "03_synthetic_training",
+    "claims",
+    "figures",
+    "scale",
+    "status",
+}
+EVERY = THEORY | IMAGES | {"intro", "claims", "figures", "scale", "speed", "status"}
 
 
 @pytest.mark.parametrize(
@@ -42,8 +50,10 @@ EVERY = THEORY | IMAGES | {"claims", "figures", "scale", "speed"}
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
         ("src/evidence/templates/footer.html", EVERY),
         ("src/structure.py", THEORY | {"figures", "scale"}),
+        ("src/evidence/first_screen.py", {"intro"}),
         ("src/workshop/chapters.py", set()),
-        ("book/intro.md", set()),
+        ("src/workshop/runs.py", {"status"}),
+        ("book/notation.md", set()),
         ("requirements.txt", EVERY),
         ("requirements.lock", EVERY),
         ("src/evidence/claims.py", EVERY),
@@ -69,6 +79,34 @@ def test_an_edit_of_a_chapter_makes_it_stale_but_its_outputs_do_not_count(editab
     notebook["cells"][0]["source"] = "# Another title"
     file.write_text(json.dumps(notebook))
     assert chapters.chapter_digest("01_dataset") != before
+
+
+def test_the_page_on_runs_is_stale_where_another_page_was_executed_anew(editable, monkeypatch):
+    done = {"01_dataset": {"started": "2026-01-01"}}
+    monkeypatch.setattr(chapters, "book_runs", lambda: done)
+    before = {chapter: chapters.chapter_digest(chapter) for chapter in CHAPTERS}
+    done["01_dataset"]["started"] = "2026-01-02"
+    after = {chapter: chapters.chapter_digest(chapter) for chapter in CHAPTERS}
+    assert {chapter for chapter in before if before[chapter] != after[chapter]} == {"status"}
+
+
+def test_pages_that_show_runs_come_last():
+    shows = [page.shows_runs for page in CHAPTERS.values()]
+    assert shows == sorted(shows) and any(shows)
+
+
+def test_what_the_book_notes_of_its_runs(tmp_path):
+    folder = tmp_path / "01_dataset"
+    (folder / "records" / "structure").mkdir(parents=True)
+    (folder / "records" / "structure" / "record.json").write_text('{"device": "a device"}')
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "speed").mkdir()
+    for page in ("01_dataset", "claims"):
+        (tmp_path / page / "run.json").write_text(json.dumps({"chapter": page}))
+    assert runs.book_runs(tmp_path) == {
+        "01_dataset": {"chapter": "01_dataset", "device": "a device"},
+        "claims": {"chapter": "claims", "device": ""},
+    }
 
 
 @pytest.mark.parametrize(
