@@ -70,10 +70,16 @@ def train(
     data: ImageSet, device: torch.device, epochs: int, compile: bool | str, shape: dict = SHAPE, **changes
 ) -> TrainingHistory:
     settings = TrainingSettings(
-        epochs=epochs, batch_size=BATCH, accelerator=device.type, compile=compile, progress=False, **changes
+        epochs=epochs,
+        batch_size=BATCH,
+        augmentation=AUGMENTATION,
+        accelerator=device.type,
+        compile=compile,
+        progress=False,
+        **changes,
     )
     model = VisionTransformer(**shape, generator=torch.Generator().manual_seed(0))
-    return fit(model, data, settings=settings, augmentation=AUGMENTATION)
+    return fit(model, data, settings=settings)
 
 
 def ways_agree(ways: list[bool | str], device: torch.device) -> str:

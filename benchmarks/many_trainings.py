@@ -35,7 +35,12 @@ def main() -> None:
     for (name, count), shape in zip(steps.items(), (NARROW, PAPER), strict=True):
         data = random_images(32 * count)
         settings = TrainingSettings(
-            epochs=1, batch_size=32, precision="32-true", accelerator=chosen.device.type, progress=False
+            augmentation=Augmentation(),
+            epochs=1,
+            batch_size=32,
+            precision="32-true",
+            accelerator=chosen.device.type,
+            progress=False,
         )
         alone, together = (losses(run, shape, data, settings) for run in (one_by_one, at_once))
         difference = max(abs(a - b) for a, b in zip(alone, together, strict=True))
@@ -56,16 +61,12 @@ def main() -> None:
 
 
 def one_by_one(shape: dict[str, int], data: ImageSet, settings: TrainingSettings) -> list:
-    augmentation = Augmentation()
-    return [
-        fit(new_model(shape, seed), data, settings=replace(settings, seed=seed), augmentation=augmentation)
-        for seed in SEEDS
-    ]
+    return [fit(new_model(shape, seed), data, settings=replace(settings, seed=seed)) for seed in SEEDS]
 
 
 def at_once(shape: dict[str, int], data: ImageSet, settings: TrainingSettings) -> list:
     models = [new_model(shape, seed) for seed in SEEDS]
-    return fit_ensemble(models, data, seeds=list(SEEDS), settings=settings, augmentation=Augmentation())
+    return fit_ensemble(models, data, seeds=list(SEEDS), settings=settings)
 
 
 def losses(run, shape: dict[str, int], data: ImageSet, settings: TrainingSettings) -> list[float]:

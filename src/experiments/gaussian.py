@@ -17,7 +17,7 @@ from src.structure import Partition, patch_association, set_read
 from src.synthetic.baselines import distractor_prob_at
 from src.synthetic.distribution import SpatialDistribution, random_feature
 from src.synthetic.gaussian import GaussianDistribution
-from src.synthetic.parameterization import Optimizer, Parameterization, States, descend, margin
+from src.synthetic.parameterization import Optimizer, Parameterization, States, margin
 
 # Error of a rule without attention on the Gaussian data; the structured ones get the q that makes them as hard.
 HARDNESS = 0.066
@@ -131,8 +131,8 @@ def _descend(
         child_generator(settings.seed, "gaussian model", index, device=device)
         for index in range(settings.num_seeds)
     ]
-    return descend(
-        form, optimizer, data.patches, data.label, steps=steps, generators=starts, **activation_of(settings)
+    return optimizer.descend(
+        form, data.patches, data.label, steps=steps, generators=starts, **activation_of(settings)
     )
 
 

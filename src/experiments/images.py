@@ -171,7 +171,7 @@ def train_together(
     """
     folder, how = settings.checkpoint_folder, training_settings(settings)
     checkpoint = Path(folder, f"{kind}-{settings.seed}.pt") if folder else None
-    options = {"validation": validation, "augmentation": augmentation(settings), "callback": _observe}
+    options = {"validation": validation, "callback": _observe}
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         models, seeds = [each.model for each in members], [each.seed for each in members]
         options |= {"settings": how, "checkpoint": checkpoint}
@@ -196,6 +196,7 @@ def training_settings(settings: ImagesSettings) -> TrainingSettings:
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
+        augmentation=augmentation(settings),
         warmup_epochs=settings.warmup_epochs,
         gradient_clip=settings.gradient_clip or None,
         label_smoothing=settings.label_smoothing,

@@ -8,7 +8,7 @@ from torch import nn
 
 from src.common.seeding import child_generator
 from src.common.shapes import Int
-from src.experiments.images import augmentation, load, new_model, notes_of, training_settings
+from src.experiments.images import load, new_model, notes_of, training_settings
 from src.experiments.measured import Measured
 from src.experiments.settings import LocalitySettings
 from src.vision.convnet import small_resnet18, small_vgg11
@@ -32,18 +32,16 @@ def run(settings: LocalitySettings) -> Measured:
     histories: list[TrainingHistory] = []
     for index in range(settings.num_seeds):
         seed = child_generator(settings.seed, "training", index).initial_seed() % 2**31
-        options = {
-            "validation": validation,
-            "settings": replace(training_settings(settings), seed=seed),
-            "augmentation": augmentation(settings),
-        }
+        how = replace(training_settings(settings), seed=seed)
         for row, network in enumerate(NETWORKS):
             for column, side in enumerate(settings.block_sides):
                 model = _new(settings, network, len(train.classes), index)
                 model = Permuted(model, _order(settings, side, index), side)
                 name = f"{network}-{side}-{settings.seed}-{index}.pt"
                 checkpoint = settings.checkpoint_folder and Path(settings.checkpoint_folder, name)
-                history = fit(model, train, checkpoint=checkpoint or None, **options)
+                history = fit(
+                    model, train, validation=validation, settings=how, checkpoint=checkpoint or None
+                )
                 histories.append(history)
                 accuracy[row, column, index] = evaluate(model, measured).accuracy
                 by_epoch[row, column, index] = torch.tensor(history.validation_accuracy)

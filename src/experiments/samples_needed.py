@@ -139,8 +139,7 @@ def with_attention(
                 label[:, :size],
                 start,
                 lr_value=lr_value,
-                steps=budget,
-                record_every=every,
+                steps=range(0, budget + 1, every),
                 **options,
             )
             looks.append(

@@ -58,23 +58,6 @@ class Parameterization:
 
 
 @dataclass(frozen=True)
-class Optimizer:
-    """Full-batch "gradient descent" or "adam", with a step size for v and one for the parameters of A."""
-
-    name: Literal["gradient descent", "adam"]
-    lr_value: float
-    lr_attention: float
-
-    def __post_init__(self) -> None:
-        if self.name not in OPTIMIZERS:
-            raise ValueError(f"name = {self.name!r}: one of {', '.join(OPTIMIZERS)} is needed")
-
-    def over(self, value: Tensor, parameter: Tensor) -> torch.optim.Optimizer:
-        groups = [{"params": [value], "lr": self.lr_value}, {"params": [parameter], "lr": self.lr_attention}]
-        return torch.optim.Adam(groups) if self.name == "adam" else torch.optim.SGD(groups, lr=self.lr_value)
-
-
-@dataclass(frozen=True)
 class States:
     """What R descents passed through at the t recorded steps; the loss is the training loss."""
 
@@ -96,39 +79,55 @@ def margin(
     return activation(project(patches, value_vector) @ attention.mT, degree, linear_coefficient).sum(-1)
 
 
-def descend(
-    parameterization: Parameterization,
-    optimizer: Optimizer,
-    patches: Float[Tensor, "runs samples patches dim"],
-    label: Float[Tensor, "runs samples"],
-    *,
-    steps: Sequence[int],
-    generators: Sequence[torch.Generator],
-    degree: int = 3,
-    linear_coefficient: float = 0.03,
-) -> States:
-    """Train R models side by side on the empirical logistic risk, by autograd; the states at the ascending `steps`.
+@dataclass(frozen=True)
+class Optimizer:
+    """Full-batch "gradient descent" or "adam", with a step size for v and one for the parameters of A."""
 
-    generators : one for each run, from which its start is drawn.
-    """
-    num_patches, patch_dim = patches.shape[-2:]
-    starts = [
-        (
-            parameterization.start(num_patches, generator=each),
-            parameterization.init_scale * torch.randn(patch_dim, generator=each, device=each.device),
-        )
-        for each in generators
-    ]
-    parameter, value = (torch.stack(each).requires_grad_() for each in zip(*starts, strict=True))
-    update = optimizer.over(value, parameter)
-    states = []
-    for step in range(steps[-1] + 1):
-        logits = parameterization.logits(parameter)
-        output = margin(patches, logits, value, degree=degree, linear_coefficient=linear_coefficient)
-        loss = softplus(-label * output).mean(-1)
-        if step in steps:
-            states.append([each.detach().clone() for each in (logits, value, loss)])
-        update.zero_grad()
-        loss.sum().backward()  # the runs share no parameter: each gets its own gradient
-        update.step()
-    return States(*(torch.stack(each) for each in zip(*states, strict=True)))
+    name: Literal["gradient descent", "adam"]
+    lr_value: float
+    lr_attention: float
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZERS:
+            raise ValueError(f"name = {self.name!r}: one of {', '.join(OPTIMIZERS)} is needed")
+
+    def descend(
+        self,
+        parameterization: Parameterization,
+        patches: Float[Tensor, "runs samples patches dim"],
+        label: Float[Tensor, "runs samples"],
+        *,
+        steps: Sequence[int],
+        generators: Sequence[torch.Generator],
+        degree: int = 3,
+        linear_coefficient: float = 0.03,
+    ) -> States:
+        """Train R models side by side on the empirical logistic risk, by autograd; the states at the ascending `steps`.
+
+        generators : one for each run, from which its start is drawn.
+        """
+        num_patches, patch_dim = patches.shape[-2:]
+        starts = [
+            (
+                parameterization.start(num_patches, generator=each),
+                parameterization.init_scale * torch.randn(patch_dim, generator=each, device=each.device),
+            )
+            for each in generators
+        ]
+        parameter, value = (torch.stack(each).requires_grad_() for each in zip(*starts, strict=True))
+        update = self._over(value, parameter)
+        states = []
+        for step in range(steps[-1] + 1):
+            logits = parameterization.logits(parameter)
+            output = margin(patches, logits, value, degree=degree, linear_coefficient=linear_coefficient)
+            loss = softplus(-label * output).mean(-1)
+            if step in steps:
+                states.append([each.detach().clone() for each in (logits, value, loss)])
+            update.zero_grad()
+            loss.sum().backward()  # the runs share no parameter: each gets its own gradient
+            update.step()
+        return States(*(torch.stack(each) for each in zip(*states, strict=True)))
+
+    def _over(self, value: Tensor, parameter: Tensor) -> torch.optim.Optimizer:
+        groups = [{"params": [value], "lr": self.lr_value}, {"params": [parameter], "lr": self.lr_attention}]
+        return torch.optim.Adam(groups) if self.name == "adam" else torch.optim.SGD(groups, lr=self.lr_value)

@@ -51,7 +51,8 @@ class Run:
 
     patches, label : (n, D, d) and (n,) in {-1, +1}, on the model's device and in its dtype; n may differ by run.
     lr_value, lr_attention : >= 0, for v and for each off-diagonal entry of A; 0 keeps it as it is.
-    max_move : > 0, largest change of one logit of A in one iteration; the update keeps its direction.
+    max_move : > 0, largest change of one logit of A in one iteration: a larger update is shortened, its direction
+        kept. The paper's descent is plain, without such a cap.
     """
 
     model: PositionalAttentionModel
@@ -70,7 +71,6 @@ def gradient_descent(
     steps: int,
     lr_value: float,
     lr_attention: float,
-    max_move: float = inf,
     record_every: int = 1,
 ) -> Trajectory:
     """Train `model` in place for `steps` full-batch iterations, by the closed-form gradient.
@@ -80,15 +80,13 @@ def gradient_descent(
     patches, label : (n, D, d) and (n,) in {-1, +1}, on the model's device and in its dtype.
     steps : iterations, >= 1. The state is recorded every `record_every` iterations and after the last.
     lr_value, lr_attention : step sizes >= 0 for v and for each off-diagonal entry of A; 0 keeps it as it is.
-    max_move : > 0, largest change of one logit of A in one iteration: a larger update is shortened, its direction
-        kept. The paper's descent is plain, without such a cap.
 
     Raises
     ------
-    ValueError : negative steps or step sizes, a cap that is not positive, shapes that do not fit the model.
+    ValueError : negative steps or step sizes, shapes that do not fit the model.
     DivergenceError : at the first non-finite loss; names the step and both step sizes, keeps the trajectory.
     """
-    run = Run(model, patches, label, lr_value, lr_attention, max_move)
+    run = Run(model, patches, label, lr_value, lr_attention)
     return check_finite(many_descents([run], steps=steps, record_every=record_every))[0]
 
 
@@ -108,7 +106,7 @@ def many_descents(
 
     Raises
     ------
-    ValueError : as `gradient_descent`; settings or shapes of models that differ.
+    ValueError : as `gradient_descent`; a cap that is not positive; settings or shapes of models that differ.
     """
     for run in runs:
         check_descent(steps, run.lr_value, run.lr_attention, record_every, run.max_move)

@@ -173,19 +173,18 @@ def learn_values(
     start: Float[Tensor, "runs dim"],
     *,
     lr_value: float,
-    steps: int,
-    record_every: int,
+    steps: Sequence[int],
     degree: int,
     linear_coefficient: float,
 ) -> Float[Tensor, "t runs dim"]:
-    """Descent on v alone, attention frozen, for R runs side by side: v at the recorded steps, the start included.
+    """Descent on v alone, attention frozen, for R runs side by side: v at the ascending `steps`.
 
     mixed : D S X, the patches after attention. It never changes, so that F(X) = sum_i sigma(<v, mixed_i>) is all that
         is left of the model, and the descent is `gradient_descent` with `lr_attention` = 0.
     """
     value, recorded = start.clone(), []
-    for step in range(steps + 1):
-        if step % record_every == 0:
+    for step in range(steps[-1] + 1):
+        if step in steps:
             recorded.append(value.clone())
         z = torch.einsum("rnpd,rd->rnp", mixed, value)
         output, slope = activation_and_slope(z, degree, linear_coefficient)

@@ -102,6 +102,9 @@ class Augmentation:
         return draws
 
 
+UNCHANGED = Augmentation(crop_padding=0, flip=False)
+
+
 def standard_augmentation(name: str, image_size: int) -> Augmentation:
     """Crop with a border of an eighth of the side and, unless they show digits, flip.
 

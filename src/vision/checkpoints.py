@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.vision.augment import Augmentation
 from src.vision.images import ImageSet, StreamedImages
 from src.vision.settings import FREE_ON_RESUME, TrainingSettings
 
@@ -26,7 +25,6 @@ def identity(
     seeds: Sequence[int],
     data: Mapping[str, ImageSet | StreamedImages | None],
     settings: TrainingSettings,
-    augmentation: Augmentation,
     precision: str,
 ) -> dict[str, Any]:
     """All that must be the same for a resumed run to continue a trajectory, by name.
@@ -35,7 +33,7 @@ def identity(
     their order, how it is trained, and from which seeds.
     """
     known = {name: value for name, value in asdict(settings).items() if name not in FREE_ON_RESUME | {"seed"}}
-    known |= {f"augmentation.{name}": value for name, value in asdict(augmentation).items()}
+    known |= {f"augmentation.{name}": value for name, value in known.pop("augmentation").items()}
     for name, images in data.items():
         if images is not None:
             known |= {f"{name} images": len(images), f"{name} data": images.digest()}

@@ -145,6 +145,18 @@ class StreamedImages:
             yield images[None].to(self.device, non_blocking=True), labels[None].to(self.device)
 
 
+@dataclass(frozen=True)
+class FolderLimits:
+    """What a folder of images may be like.
+
+    max_corrupt : share of the images that may be unreadable; those are skipped with a warning.
+    memory_budget : bytes; a folder that needs more as uint8 is streamed from disk.
+    """
+
+    max_corrupt: float = 0.001
+    memory_budget: int = 4 * 2**30
+
+
 def load_images(
     name: str,
     root: str | os.PathLike | None = None,
@@ -153,8 +165,7 @@ def load_images(
     *,
     image_size: int | None = None,
     download: bool = False,
-    max_corrupt: float = 0.001,
-    memory_budget: int = 4 * 2**30,
+    folder_limits: FolderLimits = FolderLimits(),
 ) -> ImageSet | StreamedImages:
     """Images and labels of one split.
 
@@ -169,8 +180,7 @@ def load_images(
     image_size : pixels per side. A folder's images have their shorter side resized and their centre cropped
         (None: left as they are, all of one size); other sets are resized.
     download : fetch missing files of `cifar10`, `cifar100` or `svhn` into `root`.
-    max_corrupt : share of a folder's images that may be unreadable; those are skipped with a warning.
-    memory_budget : bytes; a folder that needs more as uint8 is streamed from disk.
+    folder_limits : of a folder: how much of it may be unreadable, and how much is held in memory.
 
     Returns
     -------
@@ -197,8 +207,7 @@ def load_images(
     elif name in NAMES[1:4]:
         pool = _official(name, root, split, download)
     else:
-        load = partial(_load_files, max_corrupt=max_corrupt, memory_budget=memory_budget)
-        pool = _folder(_folder_named(name, root), split, load)
+        pool = _folder(_folder_named(name, root), split, partial(_load_files, limits=folder_limits))
     rows = _rows_of(split, pool)
     if limit is not None:
         rows = _balanced(pool.labels, rows, limit)
@@ -480,14 +489,13 @@ def _load_files(
     classes: tuple,
     image_size: int | None,
     *,
-    max_corrupt: float,
-    memory_budget: int,
+    limits: FolderLimits,
 ) -> ImageSet | StreamedImages:
     """Decode the files into one tensor; above the budget only check that they can be decoded."""
     statistics, failed = STATISTICS["imagefolder"], {}
-    if image_size is not None and 3 * image_size**2 * len(paths) > memory_budget:
+    if image_size is not None and 3 * image_size**2 * len(paths) > limits.memory_budget:
         failed = {row: error for row, error in enumerate(_in_threads(_check, paths)) if error}
-        kept = _readable_rows(paths, failed, max_corrupt)
+        kept = _readable_rows(paths, failed, limits.max_corrupt)
         return StreamedImages(
             tuple(paths[row] for row in kept), labels[kept], classes, image_size, *statistics
         )
@@ -498,14 +506,14 @@ def _load_files(
             continue
         if images is None:
             images = torch.empty((len(paths), *image.shape), dtype=torch.uint8)
-        if image.shape != images.shape[1:] or images.numel() > memory_budget:
+        if image.shape != images.shape[1:] or images.numel() > limits.memory_budget:
             (_, height, width), needed = (
                 image.shape,
                 "pixels per side, is needed for mixed sizes and large folders",
             )
             raise ValueError(f"image_size=None and {paths[row]} is {width} x {height}: image_size, {needed}")
         images[row] = image
-    kept = _readable_rows(paths, failed, max_corrupt)
+    kept = _readable_rows(paths, failed, limits.max_corrupt)
     return ImageSet(images[kept] if failed else images, labels[kept], classes, *statistics)
 
 

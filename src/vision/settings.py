@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from src.common.choices import one_of
+from src.vision.augment import UNCHANGED, Augmentation
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 COMPILE = ("auto",)  # or True or False
@@ -22,6 +23,7 @@ class TrainingSettings:
     weight_decay : decoupled; not on vectors (norms, biases), `pos_embed` and `cls_token`.
     betas : of AdamW.
     warmup_epochs : linear rise from 0; may be a fraction.
+    augmentation : what is done to training images; by default nothing.
     label_smoothing : share of each label spread over all classes.
     gradient_clip : largest norm of the gradient; None for no limit.
     precision : "32-true", "bf16-mixed", or "auto": the latter where the device computes in bfloat16.
@@ -45,6 +47,7 @@ class TrainingSettings:
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.999)
     warmup_epochs: float = 1.0
+    augmentation: Augmentation = UNCHANGED
     label_smoothing: float = 0.1
     gradient_clip: float | None = 1.0
     precision: str = "auto"

@@ -24,7 +24,7 @@ from src.common.seeding import child_generator
 from src.common.shapes import Float, Int64
 from src.common.sources import digest, imported_files
 from src.vision import checkpoints
-from src.vision.augment import Augmentation, Draws, apply_policy, normalize
+from src.vision.augment import Draws, apply_policy, normalize
 from src.vision.images import ImageSet, StreamedImages
 from src.vision.progress import Progress
 from src.vision.settings import TrainingSettings
@@ -92,7 +92,6 @@ def fit(
     *,
     validation: ImageSet | StreamedImages | None = None,
     settings: TrainingSettings | None = None,
-    augmentation: Augmentation | None = None,
     checkpoint: str | os.PathLike | None = None,
     callback: Callable[[int, nn.Module], Any] | None = None,
     fabric: Any = None,
@@ -103,7 +102,6 @@ def fit(
     ----------
     model : images (batch, 3, height, width), normalized, to logits (batch, classes); no statistics over the batch.
     validation : images to measure after each epoch; none of the test set.
-    augmentation : None for none.
     checkpoint : file to write after epochs and, where it exists, to resume from.
     callback : called with the number of epochs trained, 0 included, and the model in evaluation mode.
     fabric : a launched Lightning Fabric; None starts one from the settings.
@@ -114,9 +112,8 @@ def fit(
     NonFiniteLossError : the loss left the finite numbers, which training cannot mend.
     """
     settings = settings or TrainingSettings()
-    fabric = fabric or start_fabric(settings)
-    return _train(_start([model], [settings.seed], train, settings, augmentation, fabric),
-                  validation, callback, checkpoint)[0]  # fmt: skip
+    run = _start([model], [settings.seed], train, settings, fabric or start_fabric(settings))
+    return _train(run, validation, callback, checkpoint)[0]
 
 
 def fit_ensemble(
@@ -126,7 +123,6 @@ def fit_ensemble(
     seeds: Sequence[int],
     validation: ImageSet | StreamedImages | None = None,
     settings: TrainingSettings | None = None,
-    augmentation: Augmentation | None = None,
     checkpoint: str | os.PathLike | None = None,
     callback: Callable[[int, nn.Module], Any] | None = None,
 ) -> list[TrainingHistory]:
@@ -141,7 +137,7 @@ def fit_ensemble(
     models : of one architecture, initialized; parameters and buffers may differ, the order of `Permuted` patches say.
     seeds : one for each model, in the place of ``settings.seed``.
     callback : as in `fit`, called for one member after the other; what it returns goes into that member's history.
-    validation, settings, augmentation, checkpoint : as in `fit`; all members share them.
+    validation, settings, checkpoint : as in `fit`; all members share them.
 
     Returns
     -------
@@ -158,7 +154,7 @@ def fit_ensemble(
         raise ValueError(
             f"devices x num_nodes is {processes}; an ensemble is trained by one process: 1 is needed"
         )
-    run = _start(models, seeds, train, settings, augmentation, start_fabric(settings))
+    run = _start(models, seeds, train, settings, start_fabric(settings))
     return _train(run, validation, callback, checkpoint)
 
 
@@ -252,7 +248,6 @@ class _Run:
     step: Step
     train: ImageSet | StreamedImages
     settings: TrainingSettings
-    augmentation: Augmentation
     progress: Progress
     histories: list[TrainingHistory]
     failed: set[int] = field(default_factory=set)
@@ -276,14 +271,12 @@ def _start(
     seeds: Sequence[int],
     train: ImageSet | StreamedImages,
     settings: TrainingSettings,
-    augmentation: Augmentation | None,
     fabric: Any,
 ) -> _Run:
-    augmentation = augmentation or Augmentation(crop_padding=0, flip=False)
     batch, processes = settings.batch_size, fabric.world_size
     if batch > len(train):
         raise ValueError(f"batch_size={batch} must be at most {len(train)}, the number of training images")
-    in_pairs = bool(augmentation.mixup or augmentation.cutmix)
+    in_pairs = bool(settings.augmentation.mixup or settings.augmentation.cutmix)
     if batch % (unit := processes * (1 + in_pairs)):
         why = f"{processes} process(es){', images mixed in pairs' if in_pairs else ''}"
         nearest = max(1, batch // unit) * unit
@@ -294,7 +287,7 @@ def _start(
     shown = settings.progress and fabric.is_global_zero
     progress = Progress(settings.epochs, len(train) // batch, batch * len(models), shown)
     histories = [TrainingHistory() for _ in models]
-    return _Run(fabric, models, list(seeds), step, train, settings, augmentation, progress, histories)
+    return _Run(fabric, models, list(seeds), step, train, settings, progress, histories)
 
 
 def _check_members(models: Sequence[nn.Module], seeds: Sequence[int]) -> None:
@@ -358,7 +351,7 @@ def _train_epoch(run: _Run, epoch: int) -> None:
     for images, labels in run.train.blocks(rows):
         if seeds is not None:
             own = seeds[step : step + len(labels)].flatten()
-            images = apply_policy(images.flatten(0, 1), run.augmentation.policy, own).view_as(images)
+            images = apply_policy(images.flatten(0, 1), settings.augmentation.policy, own).view_as(images)
         for batch_images, batch_labels in zip(images, labels, strict=True):
             rate = learning_rate_at(epoch * run.steps + step, run.steps, settings)
             own = {name: values[step] for name, values in draws.items()}
@@ -389,7 +382,9 @@ def _plan(run: _Run, epoch: int) -> tuple[Int64[Tensor, "steps members_x_batch"]
     for seed in run.seeds:
         order = torch.randperm(len(run.train), generator=child_generator(seed, "order", epoch))
         orders.append(order[: run.steps * batch].view(run.steps, batch)[:, own])
-        drawn = run.augmentation.draw((run.steps, batch), child_generator(seed, "augmentation", epoch))
+        drawn = run.settings.augmentation.draw(
+            (run.steps, batch), child_generator(seed, "augmentation", epoch)
+        )
         draws.append({name: values[:, own] for name, values in drawn.items()})
     together = {name: torch.cat([each[name] for each in draws], 1) for name in draws[0]}
     moved = {name: values.to(fabric.device) for name, values in together.items() if name != "policy"}
@@ -440,7 +435,7 @@ def _observe(run: _Run, callback: Callable | None) -> None:
 def _identity(run: _Run, validation: ImageSet | StreamedImages | None) -> dict[str, Any]:
     data = {"training": run.train, "validation": validation}
     precision = run.fabric.strategy.precision.precision
-    return checkpoints.identity(run.models, run.seeds, data, run.settings, run.augmentation, precision)
+    return checkpoints.identity(run.models, run.seeds, data, run.settings, precision)
 
 
 def _source() -> str:

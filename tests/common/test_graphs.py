@@ -15,7 +15,7 @@ from src.vision.augment import Augmentation
 from src.vision.images import load_images
 from src.vision.steps import Execution, Step
 from src.vision.training import start_fabric
-from tests.vision.test_steps import MEMBERS, PLAIN, SETTINGS, losses_of_steps, new_models
+from tests.steps import MEMBERS, PLAIN, SETTINGS, losses_of_steps, new_models
 
 
 class OnTheCpu:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.evidence.figures import gaussian, synthetic
+from src.evidence.figures import gaussian
 from src.evidence.paper_figures import paper_figure
 from src.experiments.resolve import resolve
 from src.workshop.measure import measure
@@ -44,14 +44,3 @@ def test_the_study_draws_each_way_of_making_logits_by_optimizer_and_data(figure_
     assert labels == ["free A", "symmetric A", "P^T P, rank 16", "P^T P, rank 2"]
     drawn = figure.axes[5].lines[2].get_ydata()
     assert np.allclose(drawn, figure_2_record.arrays["association_structured_gram16_adam"].mean(0))
-
-
-def test_where_the_bound_holds_is_drawn_with_the_papers_own_setting_below_it():
-    small = {"num_patches": 16, "patch_dim": 4, "num_samples": 200, "num_seeds": 1}
-    record = measure("linear-fails", resolve("02_theory", small))
-    along, over = synthetic.where_the_bound_holds(record).axes
-    star = next(line for line in along.lines if line.get_marker() == "*")
-    assert star.get_ydata()[0] == record.metrics["error_exact_authors"][0] < 0.125
-    assert along.lines[-1].get_ydata()[0] == 0.125
-    points = sum(len(line.get_xdata()) for line in over.lines if line.get_marker() in "os^")
-    assert points == len(record.arrays["map_error"])

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 from distributed.comm import connect
-from test_kills import IMAGES, committed
+from small import IMAGES, committed
 
 from src.__main__ import main
 from src.common.folders import locked, new_folder, visible, write_whole

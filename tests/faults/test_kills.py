@@ -17,16 +17,13 @@ from pathlib import Path
 import child
 import numpy as np
 import pytest
+from small import IMAGES, committed
 
 from src.evidence.records import load_records
 from src.workshop.chapters import BOOK
 
 ROUNDS = [0, *(pytest.param(seed, marks=pytest.mark.many) for seed in range(1, 5))]
 STRUCTURE = ["record", "structure", "-p", "num_seeds=1", "-p", "num_samples=50", "-p", "device=cpu"]
-IMAGES = {
-    "train_limit": 64, "image_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2, "mlp_dim": 8,
-    "epochs": 3, "num_seeds": 1, "batch_size": 32, "permute": False, "device": "cpu", "precision": "32-true",
-}  # fmt: skip
 
 
 def finish(arguments, folder, **options) -> int:
@@ -111,12 +108,6 @@ def test_run_and_sweep(command, seed, tmp_path):
         time.sleep(1)
     assert [record.metrics for record in load_records(tmp_path / "out")] == expected
     assert not hidden(tmp_path / "out")
-
-
-def committed(folder: Path) -> Path:
-    """A copy of book/ in the folder; its first chapter."""
-    shutil.copytree(BOOK, folder / "book")
-    return folder / "book" / "01_dataset.ipynb"
 
 
 @pytest.fixture(scope="module", params=ROUNDS)

@@ -4,7 +4,7 @@ import torch
 from src.structure import Partition
 from src.synthetic.distribution import SpatialDistribution, random_feature
 from src.synthetic.model import PositionalAttentionModel
-from src.synthetic.parameterization import Optimizer, Parameterization, descend, margin
+from src.synthetic.parameterization import Optimizer, Parameterization, margin
 from src.synthetic.realistic import gradient_descent
 
 
@@ -23,9 +23,8 @@ def test_free_logits_by_gradient_descent_go_the_closed_forms_way(sample):
     trajectory = gradient_descent(
         model, sample.patches, sample.label, steps=30, lr_value=0.01, lr_attention=3.0
     )
-    states = descend(
+    states = Optimizer("gradient descent", 0.01, 3.0).descend(
         Parameterization("free"),
-        Optimizer("gradient descent", 0.01, 3.0),
         sample.patches[None],
         sample.label[None],
         steps=[0, 30],
@@ -52,13 +51,8 @@ def test_runs_side_by_side_go_the_way_that_each_goes_alone(sample, kind, optimiz
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         patches, label = (each.expand(len(seeds), *each.shape) for each in (sample.patches, sample.label))
         rank = 3 if kind == "gram" else 0
-        return descend(
-            Parameterization(kind, rank),
-            Optimizer(optimizer, 0.01, 0.05),
-            patches,
-            label,
-            steps=[20],
-            generators=generators,
+        return Optimizer(optimizer, 0.01, 0.05).descend(
+            Parameterization(kind, rank), patches, label, steps=[20], generators=generators
         )
 
     together, alone = train([3, 4]), train([4])

@@ -62,8 +62,7 @@ def test_learning_values_alone_is_the_descent_with_attention_frozen(distribution
         sample.label[None],
         start[None],
         lr_value=0.01,
-        steps=20,
-        record_every=10,
+        steps=[0, 10, 20],
         degree=3,
         linear_coefficient=0.03,
     )

@@ -112,8 +112,6 @@ def test_divergence_names_the_step_and_both_step_sizes_and_keeps_the_trajectory(
         ({"record_every": 0}, "record_every = 0: an integer >= 1 is needed"),
         ({"lr_value": -1.0}, "lr_value = -1.0: a step size >= 0 is needed"),
         ({"lr_attention": float("nan")}, "lr_attention = nan: a step size >= 0 is needed"),
-        ({"max_move": 0.0}, "max_move = 0.0: a number above 0 is needed"),
-        ({"max_move": float("nan")}, "max_move = nan: a number above 0 is needed"),
     ],
 )
 def test_wrong_settings_are_refused(task, change, text):
@@ -121,6 +119,13 @@ def test_wrong_settings_are_refused(task, change, text):
     settings = {"steps": 1, "lr_value": 1e-3, "lr_attention": 1.0}
     with pytest.raises(ValueError, match=text):
         gradient_descent(model, sample.patches, sample.label, **{**settings, **change})
+
+
+@pytest.mark.parametrize("cap", [0.0, float("nan")])
+def test_a_cap_that_is_not_positive_is_refused(task, cap):
+    _, sample, model = task
+    with pytest.raises(ValueError, match=f"max_move = {cap}: a number above 0 is needed"):
+        many_descents([Run(model, sample.patches, sample.label, 1e-3, 1.0, max_move=cap)], steps=1)
 
 
 def many(sizes, dtype, lr_attention=5.0):

@@ -9,32 +9,16 @@ import pytest
 import torch
 
 from src.vision.augment import Augmentation
-from src.vision.images import ImageSet, load_images
 from src.vision.permutation import Permuted
 from src.vision.training import NonFiniteLossError, evaluate, fit, fit_ensemble
 from src.vision.vit import VisionTransformer
-from tests.vision.test_training import Interrupted, settings
+from tests.trainings import SEEDS, Interrupted, settings, small_vit
 
 AUGMENTED = Augmentation(crop_padding=1, policy="randaugment", mixup=0.2, cutmix=1.0)
-SEEDS = [4, 7, 11]
-
-
-@pytest.fixture(scope="module")
-def digits() -> ImageSet:
-    return load_images("digits", limit=320)
-
-
-@pytest.fixture(scope="module")
-def validation() -> ImageSet:
-    return load_images("digits", split="validation")
-
-
-def new_model(seed: int, attention: str = "positional") -> VisionTransformer:
-    return VisionTransformer(8, 2, 10, 12, 1, 2, 12, attention, generator=torch.Generator().manual_seed(seed))
 
 
 def new_models() -> list[VisionTransformer]:
-    return [new_model(seed) for seed in SEEDS]
+    return [small_vit(seed) for seed in SEEDS]
 
 
 def norm(epoch: int, model: torch.nn.Module) -> float:
@@ -44,11 +28,13 @@ def norm(epoch: int, model: torch.nn.Module) -> float:
 
 @pytest.mark.parametrize("compile", [False, "auto"])
 def test_a_member_is_the_run_of_its_seed_alone(digits, validation, compile):
-    options = {"validation": validation, "augmentation": AUGMENTED, "callback": norm}
-    models, plan = new_models(), settings(compile=compile)
+    options = {"validation": validation, "callback": norm}
+    models, plan = new_models(), settings(compile=compile, augmentation=AUGMENTED)
     histories = fit_ensemble(models, digits, seeds=SEEDS, settings=plan, **options)
     for seed, model, history in zip(SEEDS, models, histories, strict=True):
-        alone = fit(other := new_model(seed), digits, settings=settings(seed=seed), **options)
+        alone = fit(
+            other := small_vit(seed), digits, settings=settings(seed=seed, augmentation=AUGMENTED), **options
+        )
         for name in ("train_loss", "validation_loss", "validation_accuracy", "learning_rate"):
             assert getattr(history, name) == pytest.approx(getattr(alone, name), abs=1e-4)
         assert history.observations == pytest.approx(alone.observations, abs=1e-3)
@@ -62,12 +48,12 @@ def test_members_may_see_their_patches_in_different_orders(digits):
         torch.arange(16),
         *(torch.randperm(16, generator=torch.Generator().manual_seed(s)) for s in (0, 1)),
     ]
-    models = [Permuted(new_model(0), order, 2) for order in orders]
+    models = [Permuted(small_vit(0), order, 2) for order in orders]
     histories = fit_ensemble(models, digits, seeds=[0, 0, 0], settings=settings())
-    plain = fit(new_model(0), digits, settings=settings(seed=0))
+    plain = fit(small_vit(0), digits, settings=settings(seed=0))
     assert histories[0].train_loss == pytest.approx(plain.train_loss, abs=1e-4)
     for order, history in zip(orders[1:], histories[1:], strict=True):
-        alone = fit(Permuted(new_model(0), order, 2), digits, settings=settings(seed=0))
+        alone = fit(Permuted(small_vit(0), order, 2), digits, settings=settings(seed=0))
         assert history.train_loss == pytest.approx(alone.train_loss, abs=1e-4)
         assert abs(history.train_loss[0] - plain.train_loss[0]) > 1e-4
 
@@ -78,10 +64,8 @@ def test_a_resumed_ensemble_is_the_uninterrupted_one(digits, tmp_path):
             raise Interrupted
         return norm(epoch, model)
 
-    path, options = (
-        tmp_path / "ensemble.pt",
-        {"seeds": SEEDS, "settings": settings(), "augmentation": AUGMENTED},
-    )
+    path = tmp_path / "ensemble.pt"
+    options = {"seeds": SEEDS, "settings": settings(augmentation=AUGMENTED)}
     whole = fit_ensemble(whole_models := new_models(), digits, callback=norm, **options)
     with pytest.raises(Interrupted):
         fit_ensemble(new_models(), digits, checkpoint=path, callback=interrupt, **options)
@@ -92,7 +76,7 @@ def test_a_resumed_ensemble_is_the_uninterrupted_one(digits, tmp_path):
     with pytest.raises(ValueError, match=r"written with seed=\[4, 7, 11\], now \[4, 7, 12\]"):
         fit_ensemble(new_models(), digits, checkpoint=path, **options | {"seeds": [4, 7, 12]})
     with pytest.raises(ValueError, match=r"written with model 1: .*, now None"):
-        fit(new_model(4), digits, checkpoint=path, settings=settings(seed=4), augmentation=AUGMENTED)
+        fit(small_vit(4), digits, checkpoint=path, settings=settings(seed=4, augmentation=AUGMENTED))
 
 
 def test_a_member_that_fails_is_named_and_the_others_go_on(digits, validation, tmp_path):
@@ -137,10 +121,10 @@ def test_members_must_fit_each_other(digits):
 
     fails("seeds has length 2; one for each of 3 models", new_models(), SEEDS[:2])
     fails("seeds has length 0; one for each of 0 models, at least 1", [], [])
-    model = new_model(0)
+    model = small_vit(0)
     fails("models holds one model twice", [model, model], [0, 1])
     fails(
-        r"models\[1\] has attention=content, models\[0\] positional", [model, new_model(0, "content")], [0, 1]
+        r"models\[1\] has attention=content, models\[0\] positional", [model, small_vit(0, "content")], [0, 1]
     )
     wider = VisionTransformer(8, 2, 10, 16, 1, 2, 12, "positional")
     fails(r"models\[1\] has .*16.*, models\[0\] .*12.*; the same is needed", [model, wider], [0, 1])
@@ -153,13 +137,11 @@ COMPILED = """
 import json
 from src.vision.images import load_images
 from src.vision.training import fit_ensemble
-from src.vision.vit import VisionTransformer
-from tests.vision.test_ensemble import SEEDS, new_model
-from tests.vision.test_training import settings
+from tests.trainings import SEEDS, settings, small_vit
 losses = {}
 for members in (1, 2):
     for compile in (False, True):
-        models = [new_model(seed) for seed in SEEDS[:members]]
+        models = [small_vit(seed) for seed in SEEDS[:members]]
         plan = settings(epochs=1, compile=compile)
         histories = fit_ensemble(models, load_images("digits", limit=320), seeds=SEEDS[:members], settings=plan)
         losses[f"{members} {compile}"] = [history.train_loss[0] for history in histories]

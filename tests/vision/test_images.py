@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src.vision.images import SPLITS, ImageSet, StreamedImages, load_images
+from src.vision.images import SPLITS, FolderLimits, ImageSet, StreamedImages, load_images
 
 DATA = os.environ.get("SPATIAL_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="SPATIAL_DATA does not name a folder of data")
@@ -253,11 +253,12 @@ def test_a_corrupt_image_is_named_and_refused_or_skipped(tmp_path):
     broken = tmp_path / "test" / "cat" / "001.jpg"
     broken.write_bytes(broken.read_bytes()[:-200])
     for budget in (2**20, 0):  # in memory, streamed
-        options = {"image_size": 16, "memory_budget": budget}
-        message = error_of(ValueError, "imagefolder", tmp_path, "test", **options)
+        strict, lenient = FolderLimits(memory_budget=budget), FolderLimits(0.25, budget)
+        options = {"split": "test", "image_size": 16}
+        message = error_of(ValueError, "imagefolder", tmp_path, **options, folder_limits=strict)
         assert f"1 of 4 images cannot be read: {broken} (" in message and "max_corrupt=0.001" in message
         with pytest.warns(UserWarning, match=re.escape(f"1 of 4 images cannot be read: {broken}")):
-            data = load_images("imagefolder", tmp_path, "test", max_corrupt=0.25, **options)
+            data = load_images("imagefolder", tmp_path, **options, folder_limits=lenient)
         assert data.labels.tolist() == [0, 1, 1]
 
 
@@ -298,11 +299,13 @@ def test_pictures_that_a_conversion_would_spoil_are_counted_as_unreadable(tmp_pa
         first.save(file, save_all=True, append_images=[second])
     else:
         Image.fromarray(np.full((20, 20), 300, np.uint16 if kind == "16 bits" else np.float32)).save(file)
-    options = {"image_size": 20, "memory_budget": budget}
-    refused = error_of(ValueError, "imagefolder", tmp_path, "test", **options, max_corrupt=0.0)
+    options = {"split": "test", "image_size": 20}
+    refused = error_of(
+        ValueError, "imagefolder", tmp_path, **options, folder_limits=FolderLimits(0.0, budget)
+    )
     assert refused.startswith("1 of 81 images cannot be read")
     with pytest.warns(UserWarning, match=r"1 of 81 .*odd.*(8 bits a channel|one picture)"):
-        kept = load_images("imagefolder", tmp_path, "test", **options, max_corrupt=0.05)
+        kept = load_images("imagefolder", tmp_path, **options, folder_limits=FolderLimits(0.05, budget))
     assert len(kept) == 80
 
 
@@ -315,13 +318,14 @@ def test_files_without_an_ending_are_told(tmp_path):
 
 def test_a_folder_above_the_memory_budget_is_streamed(tmp_path):
     make_folder(tmp_path, {"cat": 9, "dog": 9})
-    streamed = load_images("imagefolder", tmp_path, image_size=8, memory_budget=0)
+    nothing = FolderLimits(memory_budget=0)
+    streamed = load_images("imagefolder", tmp_path, image_size=8, folder_limits=nothing)
     held = load_images("imagefolder", tmp_path, image_size=8)
     assert isinstance(streamed, StreamedImages) and len(streamed) == len(held) == 12
     rows = torch.tensor([[3, 1, 2, 7], [11, 4, 4, 0]])
     assert torch.equal(torch.cat([images for images, _ in streamed.blocks(rows)]), held.images[rows])
     assert torch.equal(torch.cat([labels for _, labels in streamed.blocks(rows)]), held.labels[rows])
-    assert "image_size=None" in error_of(ValueError, "imagefolder", tmp_path, memory_budget=0)
+    assert "image_size=None" in error_of(ValueError, "imagefolder", tmp_path, folder_limits=nothing)
 
 
 # --- arguments ---

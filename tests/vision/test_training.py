@@ -13,12 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from src.vision.augment import Augmentation, normalize
-from src.vision.images import ImageSet, load_images
+from src.vision.augment import normalize
+from src.vision.images import FolderLimits, ImageSet, load_images
 from src.vision.permutation import Permuted
 from src.vision.training import (
     NonFiniteLossError,
-    TrainingSettings,
     evaluate,
     fit,
     learning_rate_at,
@@ -26,48 +25,13 @@ from src.vision.training import (
     start_fabric,
 )
 from src.vision.vit import VisionTransformer
-
-MIXED = Augmentation(crop_padding=1, flip=False, mixup=0.2, cutmix=1.0)
-QUIET = TrainingSettings(
-    epochs=3, batch_size=64, learning_rate=3e-3, accelerator="cpu", precision="32-true", progress=False
-)
-
-
-class PatchNet(nn.Module):
-    """Patches, one hidden layer with dropout, mean over patches: the smallest model with a pos_embed."""
-
-    def __init__(self, num_classes: int = 10, width: int = 16, dropout: float = 0.0):
-        super().__init__()
-        self.proj = nn.Conv2d(3, width, 2, 2)
-        self.pos_embed = nn.Parameter(torch.zeros(1, 16, width))
-        self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(16 * width, num_classes)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        tokens = self.proj(images).flatten(2).transpose(1, 2) + self.pos_embed
-        return self.head(self.dropout(self.norm(tokens).relu()).flatten(1))
-
-
-def new_model(**options) -> PatchNet:
-    torch.manual_seed(0)
-    return PatchNet(**options)
-
-
-@pytest.fixture(scope="module")
-def digits() -> ImageSet:
-    return load_images("digits", limit=320)
-
-
-def settings(**changes) -> TrainingSettings:
-    return dataclasses.replace(QUIET, **changes)
-
+from tests.trainings import MIXED, Interrupted, PatchNet, patch_net, settings
 
 # --- what training does ---
 
 
-def test_training_learns_and_keeps_a_history(digits):
-    model, validation = new_model(), load_images("digits", split="validation")
+def test_training_learns_and_keeps_a_history(digits, validation):
+    model = patch_net()
     history = fit(model, digits, validation=validation, settings=settings(epochs=8))
     assert history.train_loss[-1] < 0.7 * history.train_loss[0]
     assert history.validation_accuracy[-1] > 0.8
@@ -77,7 +41,7 @@ def test_training_learns_and_keeps_a_history(digits):
 
 
 def test_evaluate_agrees_with_its_definition(digits):
-    model = new_model()
+    model = patch_net()
     model.eval()
     logits = model(normalize(digits.images, digits.mean, digits.std))
     expected = nn.functional.cross_entropy(logits, digits.labels).item()
@@ -92,7 +56,7 @@ def test_evaluate_agrees_with_its_definition(digits):
 def test_one_step_agrees_with_plain_adamw(digits):
     """One batch, no augmentation: the loop does what the formula says."""
     only = settings(epochs=1, batch_size=320, warmup_epochs=0.0, gradient_clip=0.5)
-    model, reference = new_model(), new_model()
+    model, reference = patch_net(), patch_net()
     fit(model, digits, settings=only)
     optimizer = torch.optim.AdamW(parameter_groups(reference, only.weight_decay), lr=only.learning_rate)
     logits = reference(normalize(digits.images, digits.mean, digits.std))
@@ -112,13 +76,13 @@ def test_learning_rate_rises_then_falls_to_zero():
 
 
 def test_a_model_can_be_trained_on(digits):
-    model = new_model()
+    model = patch_net()
     first, second = (fit(model, digits, settings=settings(epochs=4)).train_loss for _ in range(2))
     assert second[0] < first[-1] + 0.05 < first[0]
 
 
 def test_only_matrices_decay():
-    decayed, kept = parameter_groups(new_model(), 0.05)
+    decayed, kept = parameter_groups(patch_net(), 0.05)
     assert [parameter.ndim for parameter in decayed["params"]] == [4, 2]
     assert (decayed["weight_decay"], kept["weight_decay"]) == (0.05, 0.0)
     assert sorted(tuple(parameter.shape) for parameter in kept["params"])[0] == (1, 16, 16)  # pos_embed
@@ -126,11 +90,11 @@ def test_only_matrices_decay():
 
 def test_the_same_seed_gives_the_same_run_and_leaves_the_random_stream_alone(digits):
     runs = [
-        fit(new_model(dropout=0.2), digits, settings=settings(seed=seed)).train_loss for seed in (0, 0, 1)
+        fit(patch_net(dropout=0.2), digits, settings=settings(seed=seed)).train_loss for seed in (0, 0, 1)
     ]
     assert runs[0] == runs[1] != runs[2]
     state = torch.random.get_rng_state()
-    fit(new_model(), digits, settings=settings(epochs=1))
+    fit(patch_net(), digits, settings=settings(epochs=1))
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -144,11 +108,11 @@ def test_a_folder_streamed_from_disk_trains_like_one_in_memory(tmp_path):
             Image.new("RGB", (8, 8), (100 * label + i,) * 3).save(tmp_path / name / f"{i}.png")
     losses = []
     for budget in (2**20, 0):
-        data = load_images("imagefolder", tmp_path, image_size=8, memory_budget=budget)
-        changed = settings(epochs=2, batch_size=8)
-        losses.append(
-            fit(new_model(num_classes=2), data, settings=changed, augmentation=everything).train_loss
+        data = load_images(
+            "imagefolder", tmp_path, image_size=8, folder_limits=FolderLimits(memory_budget=budget)
         )
+        changed = settings(epochs=2, batch_size=8, augmentation=everything)
+        losses.append(fit(patch_net(num_classes=2), data, settings=changed).train_loss)
     assert losses[0] == losses[1]
 
 
@@ -157,7 +121,7 @@ def test_the_callback_sees_every_epoch_and_its_values_are_kept(digits):
         assert not model.training
         return {"epoch": epoch, "norm": model.pos_embed.norm().item()}
 
-    history = fit(new_model(), digits, settings=settings(), callback=norm)
+    history = fit(patch_net(), digits, settings=settings(), callback=norm)
     assert [seen["epoch"] for seen in history.observations.values()] == [0, 1, 2, 3]
     assert history.observations[0]["norm"] == 0 < history.observations[3]["norm"]
 
@@ -165,21 +129,14 @@ def test_the_callback_sees_every_epoch_and_its_values_are_kept(digits):
 # --- checkpoints ---
 
 
-class Interrupted(Exception):
-    pass
-
-
 def observe(epoch: int, model: nn.Module) -> torch.Tensor:
     return model.head.bias.detach().clone()
 
 
-def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(digits, tmp_path):
-    validation, policy = (
-        load_images("digits", split="validation"),
-        dataclasses.replace(MIXED, policy="randaugment"),
-    )
-    options = {"validation": validation, "settings": settings(epochs=4), "augmentation": policy}
-    whole_model, resumed_model = new_model(dropout=0.1), new_model(dropout=0.1)
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(digits, validation, tmp_path):
+    policy = dataclasses.replace(MIXED, policy="randaugment")
+    options = {"validation": validation, "settings": settings(epochs=4, augmentation=policy)}
+    whole_model, resumed_model = patch_net(dropout=0.1), patch_net(dropout=0.1)
     whole = fit(whole_model, digits, callback=observe, **options)
 
     def interrupt(epoch: int, model: nn.Module) -> torch.Tensor:
@@ -189,7 +146,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(digits, tmp_path):
 
     path = tmp_path / "new" / "run.pt"
     with pytest.raises(Interrupted):
-        fit(new_model(dropout=0.1), digits, checkpoint=path, callback=interrupt, **options)
+        fit(patch_net(dropout=0.1), digits, checkpoint=path, callback=interrupt, **options)
     assert [file.name for file in path.parent.iterdir()] == ["run.pt"]
     resumed = fit(resumed_model, digits, checkpoint=path, callback=observe, **options)
     for name in ("train_loss", "validation_loss", "validation_accuracy", "learning_rate"):
@@ -198,38 +155,38 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(digits, tmp_path):
     for ours, theirs in zip(resumed_model.parameters(), whole_model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     # A finished run is read back, not trained again.
-    again = fit(finished := new_model(dropout=0.1), digits, checkpoint=path, **options)
+    again = fit(finished := patch_net(dropout=0.1), digits, checkpoint=path, **options)
     assert again.train_loss == whole.train_loss and again.seconds == resumed.seconds
     assert torch.equal(finished.head.weight, whole_model.head.weight)
 
 
 def test_a_truncated_or_foreign_checkpoint_is_named(digits, tmp_path):
     path = tmp_path / "run.pt"
-    fit(new_model(), digits, settings=settings(), checkpoint=path)
+    fit(patch_net(), digits, settings=settings(), checkpoint=path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=f"{path}: not a whole checkpoint of fit"):
-        fit(new_model(), digits, settings=settings(), checkpoint=path)
+        fit(patch_net(), digits, settings=settings(), checkpoint=path)
     torch.save({"some": "other file"}, path)
     with pytest.raises(ValueError, match=f"{path}: not a whole checkpoint of fit"):
-        fit(new_model(), digits, settings=settings(), checkpoint=path)
+        fit(patch_net(), digits, settings=settings(), checkpoint=path)
     path.write_bytes(whole)
     with pytest.raises(ValueError, match=r"run.pt: written with epochs=3, now 5"):
-        fit(new_model(), digits, settings=settings(epochs=5), checkpoint=path)
+        fit(patch_net(), digits, settings=settings(epochs=5), checkpoint=path)
     with pytest.raises(ValueError, match=r"run.pt: written with augmentation.crop_padding=0, now 1"):
-        fit(new_model(), digits, settings=settings(), augmentation=MIXED, checkpoint=path)
+        fit(patch_net(), digits, settings=settings(augmentation=MIXED), checkpoint=path)
 
 
 def test_a_flipped_bit_is_found(digits, tmp_path):
     path, draw = tmp_path / "run.pt", torch.Generator().manual_seed(0)
-    fit(new_model(), digits, settings=settings(), checkpoint=path)
+    fit(patch_net(), digits, settings=settings(), checkpoint=path)
     whole = path.read_bytes()
     for place in torch.randint(8 * len(whole), (30,), generator=draw).tolist():
         damaged = bytearray(whole)
         damaged[place // 8] ^= 1 << place % 8
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match="not a whole checkpoint of fit"):
-            fit(new_model(), digits, settings=settings(), checkpoint=path)
+            fit(patch_net(), digits, settings=settings(), checkpoint=path)
 
 
 def vit(attention: str = "positional", num_heads: int = 2, **options) -> VisionTransformer:
@@ -279,9 +236,9 @@ def test_a_checkpoint_of_another_order_of_patches_is_refused(digits, tmp_path):
 
 def test_seconds_add_up_and_another_source_is_told(digits, tmp_path, monkeypatch):
     path = tmp_path / "run.pt"
-    first = fit(new_model(), digits, settings=settings(), checkpoint=path)
+    first = fit(patch_net(), digits, settings=settings(), checkpoint=path)
     monkeypatch.setattr("src.vision.training._source", lambda: "another")
-    resumed = fit(new_model(), digits, settings=settings(), checkpoint=path)
+    resumed = fit(patch_net(), digits, settings=settings(), checkpoint=path)
     assert resumed.seconds == first.seconds
     assert resumed.sources == [*first.sources, "another"]
 
@@ -289,7 +246,7 @@ def test_seconds_add_up_and_another_source_is_told(digits, tmp_path, monkeypatch
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(digits, tmp_path):
     path = tmp_path / "run.pt"
     with pytest.raises(ValueError, match=r"callback returned .*Fraction.*, which a checkpoint cannot keep"):
-        fit(new_model(), digits, settings=settings(), checkpoint=path, callback=fraction_in_the_end)
+        fit(patch_net(), digits, settings=settings(), checkpoint=path, callback=fraction_in_the_end)
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
     content = path.read_bytes().partition(b"\n")[2]
     histories = torch.load(io.BytesIO(content), weights_only=True)["histories"]
@@ -313,20 +270,20 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_history(digits):
     with pytest.raises(
         NonFiniteLossError, match=r"loss is nan at step 1 of 5 in epoch 3, learning rate 0\.00"
     ) as caught:
-        fit(new_model(), digits, settings=settings(), callback=break_the_model)
+        fit(patch_net(), digits, settings=settings(), callback=break_the_model)
     assert len(caught.value.history) == 2 and all(map(math.isfinite, caught.value.history.train_loss))
 
 
 def test_data_model_and_settings_must_fit(digits):
     with pytest.raises(ValueError, match="batch_size=500 must be at most 320"):
-        fit(new_model(), digits, settings=settings(batch_size=500))
+        fit(patch_net(), digits, settings=settings(batch_size=500))
     with pytest.raises(ValueError, match=r"batch_size=63 must be a multiple of 2: .* the nearest: 62"):
-        fit(new_model(), digits, settings=settings(batch_size=63), augmentation=MIXED)
+        fit(patch_net(), digits, settings=settings(batch_size=63, augmentation=MIXED))
     with pytest.raises(ValueError, match=r"model gives \(64, 7\); \(64, 10\), a logit for each class"):
-        fit(new_model(num_classes=7), digits, settings=settings())
+        fit(patch_net(num_classes=7), digits, settings=settings())
     empty = ImageSet(digits.images[:0], digits.labels[:0], digits.classes)
     with pytest.raises(ValueError, match="data holds no images"):
-        evaluate(new_model(), empty)
+        evaluate(patch_net(), empty)
 
 
 @pytest.mark.parametrize(
@@ -346,16 +303,16 @@ def test_settings_out_of_range_are_refused(changes, message):
 
 
 def test_progress_goes_to_stderr_only_when_asked(digits, capsys):
-    fit(new_model(), digits, settings=settings())
+    fit(patch_net(), digits, settings=settings())
     assert capsys.readouterr() == ("", "")
-    fit(new_model(), digits, settings=settings(progress=True))
+    fit(patch_net(), digits, settings=settings(progress=True))
     shown = capsys.readouterr()
     assert shown.out == "" and "epoch 3/3, step 5/5, loss" in shown.err and "0:00 left" in shown.err
 
 
-def test_bfloat16_reaches_the_accuracy_of_float32_within_the_spread_of_seeds():
+def test_bfloat16_reaches_the_accuracy_of_float32_within_the_spread_of_seeds(validation):
     """Digits, 3 seeds, 8 epochs: the means differ by no more than float32's standard deviation, or one image."""
-    train, validation = load_images("digits"), load_images("digits", split="validation")
+    train = load_images("digits")
     accuracy, loss = {}, {}
     for precision in ("32-true", "bf16-mixed"):
         histories = []
@@ -376,18 +333,18 @@ TWO_PROCESSES = """
 import json, sys, torch
 from src.vision.images import load_images
 from src.vision.training import evaluate, fit, start_fabric
-from tests.vision.test_training import MIXED, new_model, settings
+from tests.trainings import MIXED, patch_net, settings
 torch.set_num_threads(1)
 fabric = start_fabric(settings())
 validation = load_images("digits", split="validation")
-history = fit(new_model(), load_images("digits", limit=320), validation=validation, settings=settings(),
-              augmentation=MIXED, checkpoint=sys.argv[1], fabric=fabric)
+history = fit(patch_net(), load_images("digits", limit=320), validation=validation,
+              settings=settings(augmentation=MIXED), checkpoint=sys.argv[1], fabric=fabric)
 if fabric.is_global_zero:
     print(json.dumps([fabric.world_size, history.train_loss, history.validation_loss, history.validation_accuracy]))
 """
 
 
-def test_two_processes_give_the_loss_curve_of_one(digits, tmp_path):
+def test_two_processes_give_the_loss_curve_of_one(digits, validation, tmp_path):
     script, repository = tmp_path / "train.py", Path(__file__).parents[2]
     script.write_text(TWO_PROCESSES)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
@@ -402,14 +359,13 @@ def test_two_processes_give_the_loss_curve_of_one(digits, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     processes, *two = json.loads(done.stdout.splitlines()[-1])
-    validation = load_images("digits", split="validation")
-    one = fit(new_model(), digits, validation=validation, settings=settings(), augmentation=MIXED)
+    one = fit(patch_net(), digits, validation=validation, settings=settings(augmentation=MIXED))
     assert processes == 2
     for ours, theirs in zip(two, (one.train_loss, one.validation_loss, one.validation_accuracy), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
     # Its checkpoint is one that a single process resumes.
-    options = {"validation": validation, "augmentation": MIXED, "checkpoint": tmp_path / "run.pt"}
-    resumed = fit(new_model(), digits, settings=settings(devices=1), **options)
+    options = {"validation": validation, "checkpoint": tmp_path / "run.pt"}
+    resumed = fit(patch_net(), digits, settings=settings(devices=1, augmentation=MIXED), **options)
     assert resumed.train_loss == two[0]
 
 

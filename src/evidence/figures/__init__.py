@@ -6,6 +6,8 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
 
 INK = "#7b8490"  # about 4 : 1 on a white and on a near-black page, so that one picture serves both themes
 
@@ -69,3 +71,18 @@ def panels(rows: int = 1, columns: int = 1, **options: Any) -> tuple[plt.Figure,
     figure, axes = plt.subplots(rows, columns, **options)
     plt.close(figure)
     return figure, axes
+
+
+def band(
+    axis: Axes,
+    x: np.ndarray,
+    runs: np.ndarray,
+    line: str = "-",
+    *,
+    color: Any,
+    alpha: float = 0.25,
+    **look: Any,
+) -> None:
+    """Mean over the runs (first axis), and the range from the lowest to the highest run."""
+    axis.plot(x, runs.mean(0), line, color=color, **look)
+    axis.fill_between(x, runs.min(0), runs.max(0), color=color, alpha=alpha, linewidth=0)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, figure_style, panels
+from src.evidence.figures import INK, PALETTE, band, figure_style, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 from src.synthetic.baselines import linear_rule_error
@@ -30,7 +30,8 @@ def figure_4(record: Record) -> Figure:
         )
         matrix.grid(False)
         figure.colorbar(image, ax=matrix, shrink=0.8)
-        _band(error, arrays["step"], 100 * (1 - arrays["accuracy"]))
+        ours = {"color": PALETTE["realistic"], "label": "ours"}
+        band(error, arrays["step"], 100 * (1 - arrays["accuracy"]), **ours)
         _marks(
             error,
             printed["test_error"]["step"],
@@ -42,7 +43,7 @@ def figure_4(record: Record) -> Figure:
             (bayes_error(*exact), "--", "Bayes rule"),
         ):
             error.axhline(100 * value, color=INK, linestyle=style, label=f"{name}, exact")
-        _band(cosine, arrays["step"], arrays["alignment"])
+        band(cosine, arrays["step"], arrays["alignment"], **ours)
         _marks(cosine, printed["cosine"]["step"], printed["cosine"]["value"], printed["precision"]["cosine"])
         for axis, label in ((error, "test error (%)"), (cosine, "cosine of v and w*")):
             axis.set(xscale="log", xlim=(1, arrays["step"][-1]), xlabel="gradient steps", ylabel=label)
@@ -55,12 +56,6 @@ def _logits(attention: np.ndarray, diagonal: float) -> np.ndarray:
     """The logits of which this is the softmax: known up to a constant for each row, which the held diagonal gives."""
     logits = np.log(attention)
     return logits - np.diag(logits)[:, None] + diagonal
-
-
-def _band(axis: Axes, step: np.ndarray, runs: np.ndarray, colour: str = "realistic", **line) -> None:
-    """Mean over the repetitions (first axis), and their range."""
-    axis.plot(step, runs.mean(0), color=PALETTE[colour], **{"label": "ours", **line})
-    axis.fill_between(step, runs.min(0), runs.max(0), color=PALETTE[colour], alpha=0.25, linewidth=0)
 
 
 def _marks(axis: Axes, x: Sequence[int | float], y: Sequence[float], precision: float) -> None:

@@ -1,10 +1,9 @@
 """Figure 2 of the paper in its own form, ours beside the paper's values; and what association hangs on."""
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, figure_style, panels
+from src.evidence.figures import INK, PALETTE, band, figure_style, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 
@@ -24,8 +23,9 @@ def figure_2(record: Record) -> Figure:
         figure, (error, association, matrix) = panels(1, 3, figsize=(10, 3.1))
         for name, colour in (("gaussian", "content"), ("structured", "positional")):
             label = {"gaussian": "Gaussian patches", "structured": "structured patches"}[name]
-            _band(error, step, arrays[f"figure_error_{name}"], PALETTE[colour], label)
-            _band(association, step, arrays[f"figure_association_{name}"], PALETTE[colour], label)
+            look = {"color": PALETTE[colour], "alpha": 0.2, "label": label}
+            band(error, step, arrays[f"figure_error_{name}"], **look)
+            band(association, step, arrays[f"figure_association_{name}"], **look)
         printed, precision = paper["test_error"], paper["precision"] / 100
         percent = np.array(printed["percent"]) / 100
         marks = {"fmt": "x", "color": INK, "capsize": 3, "label": "the paper's Figure 2"}
@@ -60,7 +60,7 @@ def what_decides(record: Record) -> Figure:
             for axis, (data, title) in zip(row, titles.items(), strict=True):
                 for form, colour in zip(_forms(record), SHADES, strict=False):
                     runs = arrays[f"association_{data}_{form}_{optimizer.replace(' ', '_')}"]
-                    _band(axis, step, runs, PALETTE[colour], _label(form))
+                    band(axis, step, runs, color=PALETTE[colour], alpha=0.2, label=_label(form))
                 axis.axhline(_chance(record), color=INK, linestyle="--", linewidth=1)
                 axis.set(xscale="symlog", xlim=(0, step[-1]), ylim=(0, 1.03))
                 axis.set(title=title if optimizer == "gradient descent" else "")
@@ -83,8 +83,3 @@ def _chance(record: Record) -> float:
     """Association of random logits, the diagonal counted first."""
     size, patches = record.parameters["block"] ** 2, record.parameters["grid_side"] ** 2
     return (1 + (size - 1) ** 2 / (patches - 1)) / size
-
-
-def _band(axis: Axes, x: np.ndarray, runs: np.ndarray, colour: str, label: str) -> None:
-    axis.plot(x, runs.mean(0), color=colour, label=label)
-    axis.fill_between(x, runs.min(0), runs.max(0), color=colour, alpha=0.2, linewidth=0)

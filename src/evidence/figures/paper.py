@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, figure_style, panels
+from src.evidence.figures import INK, PALETTE, band, figure_style, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 
@@ -73,10 +73,7 @@ def figure_6(record: Record) -> Figure:
             for index, (model, name) in enumerate(MODELS.items()):
                 runs = unit * record.arrays[array][index]
                 epochs = np.arange(1, runs.shape[-1] + 1)
-                axis.plot(epochs, runs.mean(0), color=PALETTE[model], label=name)
-                axis.fill_between(
-                    epochs, runs.min(0), runs.max(0), color=PALETTE[model], alpha=0.2, linewidth=0
-                )
+                band(axis, epochs, runs, color=PALETTE[model], alpha=0.2, label=name)
                 axis.plot(
                     epochs[-1], printed[mark][model], ">", color=PALETTE[model], clip_on=False, zorder=5
                 )

@@ -7,7 +7,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, figure_style, panels
+from src.evidence.figures import INK, PALETTE, band, figure_style, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record, known
 
@@ -176,9 +176,8 @@ def _accuracy_by_size(ax: Axes, record: Record, arm: str, margin: int) -> None:
     shades = colormaps["viridis"](np.linspace(0.35, 0.8, len(arrays["num_patches"])))
     for row, num_patches in enumerate(arrays["num_patches"]):
         sizes, runs = arrays[f"sizes_{arm}"][row], arrays[f"accuracy_{arm}"][row, 1]
-        marker, look = MARKERS[row % len(MARKERS)], {"color": shades[row]}
-        ax.plot(sizes, runs.mean(1), f"{marker}-", markersize=4, label=f"D = {num_patches}", **look)
-        ax.fill_between(sizes, runs.min(1), runs.max(1), alpha=0.2, linewidth=0, **look)
+        line, look = f"{MARKERS[row % len(MARKERS)]}-", {"color": shades[row]}
+        band(ax, sizes, runs.T, line, alpha=0.2, markersize=4, label=f"D = {num_patches}", **look)
         ax.axhline(arrays[f"threshold_{margin}"][row], linestyle=":", linewidth=1, **look)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, figure_style, panels
+from src.evidence.figures import INK, PALETTE, band, figure_style, panels
 from src.evidence.records import Record
 
 SIGNED = "vlag"  # seaborn's perceptually uniform diverging map
@@ -150,33 +150,6 @@ def linear_errors(record: Record) -> Figure:
     return figure
 
 
-def where_the_bound_holds(record: Record) -> Figure:
-    """Exact error of the equal-weights rule: along q = log(D) / D, and over D, C and q against q (D - C) / C²."""
-    arrays, bound = record.arrays, 0.125
-    with figure_style():
-        figure, (along, over) = panels(1, 2, figsize=(8, 3.3), sharey=True)
-        for size, marker, colour in ((2, "o", "content"), (4, "s", "positional")):
-            error = arrays[f"scaled_error_{size}"]
-            along.plot(
-                arrays["scaled_num_patches"], error, f"{marker}-", color=PALETTE[colour], label=f"C = {size}"
-            )
-        figure4 = record.metrics["error_exact_authors"][0]
-        along.plot(10, figure4, "*", color=INK, markersize=12, label="the paper's Figure 4")
-        along.set(
-            xscale="log", xlabel="patches D, with q = log(D) / D", ylabel="error of the equal-weights rule"
-        )
-        ratio = arrays["map_distractor_prob"] * (arrays["map_num_patches"] - arrays["map_set_size"])
-        ratio = ratio / arrays["map_set_size"] ** 2
-        for size, marker in ((2, "o"), (4, "s"), (8, "^")):
-            chosen = arrays["map_set_size"] == size
-            over.plot(ratio[chosen], arrays["map_error"][chosen], marker, markersize=3.5, label=f"C = {size}")
-        over.set(xscale="log", xlim=(1e-2, 1e2), xlabel="q (D − C) / C²")
-        for axis in (along, over):
-            axis.axhline(bound, color=INK, linestyle="--", linewidth=1, label="1/8")
-            axis.legend(fontsize=8)
-    return figure
-
-
 def attention_pair(record: Record) -> Figure:
     """The associated model's attention and the shortcut's, patches ordered by set."""
     with figure_style():
@@ -204,23 +177,17 @@ def idealized_dynamics(record: Record) -> Figure:
     steps = np.arange(arrays["alpha"].shape[1])
     with figure_style():
         figure, axes = panels(1, 3, figsize=(8, 2.7))
-        _band(axes[0], steps, arrays["alpha"], "alpha", "α = ⟨v, w*⟩")
+        band(axes[0], steps, arrays["alpha"], color=PALETTE["alpha"], label="α = ⟨v, w*⟩")
         for name, label in (("gamma", "γ, inside a set"), ("rho", "ρ, across sets")):
-            _band(axes[1], steps, arrays[name], name, label)
-        _band(axes[2], steps, arrays["accuracy"], "gamma", "accuracy")
-        _band(axes[2], steps, arrays["loss"], "rho", "loss")
+            band(axes[1], steps, arrays[name], color=PALETTE[name], label=label)
+        for name, colour in (("accuracy", "gamma"), ("loss", "rho")):
+            band(axes[2], steps, arrays[name], color=PALETTE[colour], label=name)
         for axis, ylabel in zip(
             axes, ("α", "attention logit", "accuracy · logistic loss (nats)"), strict=True
         ):
             axis.set(xscale="symlog", xlim=(0, steps[-1]), xlabel="iteration", ylabel=ylabel)
             axis.legend()
     return figure
-
-
-def _band(axis: Axes, x: np.ndarray, runs: np.ndarray, colour: str, label: str, **line) -> None:
-    """Mean over the runs (first axis), and the range from the lowest to the highest run."""
-    axis.plot(x, runs.mean(0), color=PALETTE[colour], label=label, **line)
-    axis.fill_between(x, runs.min(0), runs.max(0), color=PALETTE[colour], alpha=0.25, linewidth=0)
 
 
 def descent_curves(record: Record) -> Figure:
@@ -235,7 +202,7 @@ def descent_curves(record: Record) -> Figure:
     with figure_style():
         figure, axes = panels(2, 2, figsize=(7.6, 4.8), sharex=True)
         for axis, (name, label) in zip(axes.flat, curves.items(), strict=True):
-            _band(axis, step, arrays[name], "realistic", label)
+            band(axis, step, arrays[name], color=PALETTE["realistic"], label=label)
             axis.axvline(record.parameters["steps"], color=INK, linestyle="--", linewidth=1)
             axis.set(ylabel=label)
         axes[0, 1].axhline(
@@ -276,8 +243,11 @@ def beside_idealized(record: Record, idealized: Record) -> Figure:
     with figure_style():
         figure, axes = panels(1, 3, figsize=(8, 2.7))
         for axis, (name, label) in zip(axes, labels.items(), strict=True):
-            _band(axis, record.arrays["step"], record.arrays[name], "realistic", "realistic")
-            _band(axis, steps, idealized.arrays[name], "idealized", "idealized", linestyle="--")
+            for process, source, x, line in (
+                ("realistic", record, record.arrays["step"], "-"),
+                ("idealized", idealized, steps, "--"),
+            ):
+                band(axis, x, source.arrays[name], line, color=PALETTE[process], label=process)
             axis.axvline(record.parameters["steps"], color=INK, linestyle="--", linewidth=1)
             axis.set(xlabel="iteration", ylabel=label)
         axes[0].legend()
@@ -289,8 +259,11 @@ def sample_size_sweep(record: Record) -> Figure:
     sizes = record.arrays["sweep_sizes"]
     with figure_style():
         figure, axis = panels(figsize=(5.6, 3.2))
-        _band(axis, sizes, record.arrays["sweep_accuracy"], "gamma", "test accuracy", marker="o")
-        _band(axis, sizes, record.arrays["sweep_association"], "rho", "peak association", marker="s")
+        for name, label, colour, line in (
+            ("accuracy", "test accuracy", "gamma", "o-"),
+            ("association", "peak association", "rho", "s-"),
+        ):
+            band(axis, sizes, record.arrays[f"sweep_{name}"], line, color=PALETTE[colour], label=label)
         axis.set(xscale="log", xlabel="training samples N", ylabel="share")
         axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axis.minorticks_off()
@@ -337,8 +310,7 @@ def transfer_curves(record: Record) -> Figure:
         figure, axis = panels(figsize=(6.8, 3.8))
         for name, (label, colour, line) in labels.items():
             runs = record.arrays[f"accuracy_{name}"]
-            axis.plot(sizes, runs.mean(0), line, color=PALETTE[colour], label=label, markersize=5)
-            axis.fill_between(sizes, runs.min(0), runs.max(0), color=PALETTE[colour], alpha=0.2, linewidth=0)
+            band(axis, sizes, runs, line, color=PALETTE[colour], alpha=0.2, label=label, markersize=5)
         fixed = record.arrays["fixed_scratch"].mean(0)
         axis.plot(sizes, fixed, ":", color=PALETTE["scratch"], linewidth=1, label="from scratch, steps fixed")
         axis.set(xscale="log", xlabel="downstream samples N", ylabel="test accuracy")

@@ -7,7 +7,6 @@ the similarity pictures also take the first model alone.
 
 from typing import Protocol, runtime_checkable
 
-import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -15,7 +14,7 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from src.evidence.figures import INK, PALETTE, figure_style
+from src.evidence.figures import INK, PALETTE, figure_style, panels
 
 MODELS = ("content", "positional")
 THRESHOLD = 0.55  # of the paper's picture
@@ -42,12 +41,13 @@ def example_images(record: RunRecord) -> Figure:
     columns = min(len(images), 10)
     rows = -(-len(images) // columns)
     with figure_style():
-        figure = _figure(0.9 * columns, 1.1 * rows)
-        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-            ax = figure.add_subplot(rows, columns, index + 1)
+        figure, axes = panels(rows, columns, figsize=(0.9 * columns, 1.1 * rows), squeeze=False)
+        for ax, image, label in zip(axes.flat, images, labels, strict=False):
             ax.imshow(image)
             ax.set_title(str(label), fontsize=8, parse_math=False)  # a folder may have any name
             ax.set_axis_off()
+        for ax in axes.flat[len(images) :]:
+            ax.remove()
     return figure
 
 
@@ -57,19 +57,19 @@ def training_curves(record: RunRecord) -> Figure:
     Arrays: `loss_by_epoch`, `accuracy_by_epoch`, `locality_by_epoch` (models, seeds, epochs). The last epoch
     is the same in all; an array with one entry more than the loss starts at epoch 0, the initialization.
     """
-    panels = {
+    labels = {
         "loss_by_epoch": "training loss [nat]",
         "accuracy_by_epoch": "validation accuracy [share]",
         "locality_by_epoch": "locality correlation [1]",
     }
-    curves = dict(zip(panels, _arrays(record, *panels), strict=True))
+    curves = dict(zip(labels, _arrays(record, *labels), strict=True))
     num_epochs = curves["loss_by_epoch"].shape[-1]
     with figure_style():
-        figure = _figure(9.0, 2.8)
-        for ax, (name, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        figure, axes = panels(1, len(labels), figsize=(9.0, 2.8))
+        for ax, (name, label) in zip(axes, labels.items(), strict=True):
             epochs = np.arange(num_epochs + 1)[-curves[name].shape[-1] :]
             for model, by_seed in zip(MODELS, curves[name], strict=True):
-                _band(ax, epochs, by_seed, model)
+                _mean_and_deviation(ax, epochs, by_seed, model)
             ax.set(xlabel="epoch", ylabel=label)
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.axhline(0, color=PALETTE["reference"], linewidth=0.8, linestyle=":")
@@ -119,8 +119,7 @@ def attention_maps(record: RunRecord) -> Figure:
     depth, heads, num_tokens, _ = maps[0].shape
     norm = LogNorm(1 / num_tokens, num_tokens)  # one token takes all: attention relative to uniform = tokens
     with figure_style():
-        figure = _figure(9.5, 0.9 + 4.4 * depth / heads)
-        axes = figure.subplots(1, len(MODELS))
+        figure, axes = panels(1, len(MODELS), figsize=(9.5, 0.9 + 4.4 * depth / heads))
         for ax, model, attention in zip(axes, MODELS, maps, strict=True):
             picture = _draw_mosaic(ax, attention * num_tokens, DIVERGING, norm)
             ax.set(title=f"{model} attention", xlabel="head", ylabel="layer")
@@ -141,8 +140,7 @@ def attention_distance(record: RunRecord) -> Figure:
     places = np.indices(tuple(grid)).reshape(2, -1).T
     uniform = np.linalg.norm(places[:, None] - places[None], axis=-1).mean()
     with figure_style():
-        figure = _figure(4.8, 3.2)
-        ax = figure.subplots()
+        figure, ax = panels(figsize=(4.8, 3.2))
         for shift, model, by_head in zip((-0.08, 0.08), MODELS, distances, strict=True):
             x = np.repeat(layers + shift, by_head.shape[1])
             ax.scatter(x, by_head.ravel(), s=18, alpha=0.6, color=PALETTE[model], edgecolors="none")
@@ -161,8 +159,7 @@ def accuracy_by_model(record: RunRecord) -> Figure:
     """
     models = _measured(record, "accuracy_{}")
     with figure_style():
-        figure = _figure(1.2 + 1.2 * len(models), 3.2)
-        ax = figure.subplots()
+        figure, ax = panels(figsize=(1.2 + 1.2 * len(models), 3.2))
         for place, model in enumerate(models):
             _seeds(ax, place, record.metrics[f"accuracy_{model}"], model)
         ax.set_xticks(range(len(models)), models)
@@ -179,8 +176,7 @@ def permutation_effect(record: RunRecord) -> Figure:
     """
     models = _measured(record, "accuracy_{}", "accuracy_{}_permuted")
     with figure_style():
-        figure = _figure(1.2 + 1.8 * len(models), 3.2)
-        ax = figure.subplots()
+        figure, ax = panels(figsize=(1.2 + 1.8 * len(models), 3.2))
         for index, model in enumerate(models):
             plain, permuted = (record.metrics[f"accuracy_{model}{kind}"] for kind in ("", "_permuted"))
             place = 2.4 * index
@@ -192,13 +188,6 @@ def permutation_effect(record: RunRecord) -> Figure:
         ax.set_xticks(ticks, [f"{model}\n{kind}" for model in models for kind in ("plain", "permuted")])
         ax.set(xlabel="model and order of the patches", ylabel="test accuracy [share]")
         ax.margins(y=0.2)
-    return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    """A figure that a notebook shows once: when a cell returns it, not again when the cell ends."""
-    figure = plt.figure(figsize=(width, height), layout="constrained")
-    plt.close(figure)
     return figure
 
 
@@ -221,7 +210,7 @@ def _measured(record: RunRecord, *patterns: str) -> list[str]:
     return models
 
 
-def _band(ax: Axes, x: np.ndarray, by_seed: np.ndarray, model: str) -> None:
+def _mean_and_deviation(ax: Axes, x: np.ndarray, by_seed: np.ndarray, model: str) -> None:
     mean = by_seed.mean(axis=0)
     ax.plot(x, mean, color=PALETTE[model], label=model)
     if len(by_seed) > 1:
@@ -252,8 +241,8 @@ def _similarity_panels(
     height, width = (int(side) for side in grid)
     models = MODELS[: len(similarities[0])]
     with figure_style():
-        figure = _figure(3.1 * len(stages) + 0.9, 3.3 * len(models) * height / width)
-        axes = figure.subplots(len(models), len(stages), squeeze=False)
+        size = (3.1 * len(stages) + 0.9, 3.3 * len(models) * height / width)
+        figure, axes = panels(len(models), len(stages), figsize=size, squeeze=False)
         for column, (stage, by_model) in enumerate(zip(stages, similarities, strict=True)):
             for row, (model, similarity) in enumerate(zip(models, by_model, strict=True)):
                 tiles = similarity.reshape(height, width, height, width)
