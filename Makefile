@@ -16,7 +16,7 @@ test: $(VENV)/ready
 
 # The lock holds every package to the version that was tested; requirements.txt names the direct ones.
 $(VENV)/ready: requirements.txt requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, PYTHON=... names it")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "Python 3.11.5 or later is needed, PYTHON=... names it")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c requirements.lock
 	touch $@

@@ -357,7 +357,12 @@ def _end_points() -> None:
 @contextmanager
 def _running_cluster(address: str) -> Iterator:
     """A client of the scheduler at `address`. ValueError where there is none, or it has no worker."""
+    from distributed import Security
+
     example = "the address of a running one, such as tcp://127.0.0.1:8786,"
+    if address.startswith("tls:") and not Security().get_connection_args("client")["ssl_context"]:
+        needed = "a certificate in dask's settings, distributed.comm.tls,"
+        raise ValueError(refusal("--scheduler", address, needed))
     try:
         if not re.fullmatch(r"\w+://.+:\d+", address):
             raise ValueError(address)

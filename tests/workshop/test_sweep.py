@@ -118,6 +118,16 @@ def test_no_scheduler_at_an_address(capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_tls_scheduler_without_a_certificate_is_one_line(capsys, tmp_path):
+    command = ["sweep", "01_dataset", "-g", "seed=0:2", "--out", str(tmp_path / "out")]
+    assert main([*command, "--scheduler", "tls://127.0.0.1:1"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error.count("\n") == 1
+        and "a certificate in dask's settings, distributed.comm.tls, is needed" in error
+    )
+
+
 def test_a_folder_in_use_is_refused_before_anything_runs(capsys, tmp_path):
     (tmp_path / "seed=1").mkdir()
     (tmp_path / "seed=1" / "thesis.tex").write_text("mine")
