@@ -88,9 +88,24 @@ def run(settings: ImagesSettings) -> Measured:
             member.accuracy = evaluate(member.model, measured).accuracy
         runs |= groups
     grid = (settings.image_size // settings.patch_size,) * 2
-    notes = {"precision": chosen_precision(training_settings(settings)), "classes": len(train.classes)}
+    notes = notes_of(
+        settings, train, [runs[kind][0].history for kind in kinds]
+    )  # one for all trained together
     metrics = _metrics(runs, grid) | _mantel(settings, runs, grid)
     return Measured(metrics, _curves(runs, grid) | _pictures(runs, grid, measured), notes)
+
+
+def notes_of(
+    settings: ImagesSettings, train: Images, histories: Sequence[TrainingHistory]
+) -> dict[str, object]:
+    """What a record tells beside its metrics; `sources` where checkpoints came from another version of the source."""
+    sources = sorted({source for history in histories for source in history.sources})
+    return {
+        "precision": chosen_precision(training_settings(settings)),
+        "classes": len(train.classes),
+        "resumed_seconds": sum(history.resumed_seconds for history in histories),
+        **({"sources": sources} if len(sources) > 1 else {}),
+    }
 
 
 def _check_writable(folder: Path) -> None:

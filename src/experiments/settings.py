@@ -426,6 +426,32 @@ class ImagesSettings(Settings):
         return models * (4 * FLOAT * weights + batch + similarities) + images
 
 
+class LocalitySettings(ImagesSettings):
+    """Chapter 08: what encodings learn on permuted patches, and Figure 5a: accuracy against the side of a block."""
+
+    block_sides: list[int] = Field(
+        [2, 4, 8, 16],
+        min_length=2,
+        max_length=16,
+        description="pixels along a side of the blocks that are permuted, ascending",
+    )
+
+    @model_validator(mode="after")
+    def whole_blocks(self):
+        sides, size = self.block_sides, self.image_size
+        for side in sides:
+            nearest = nearest_divisor(size, max(side, 1))
+            need(
+                0 < side <= size and size % side == 0,
+                "block_sides",
+                side,
+                f"a divisor of image_size = {shown(size)}",
+                nearest,
+            )
+        need(sides == sorted(set(sides)), "block_sides", sides, "an ascending list", sorted(set(sides)))
+        return self
+
+
 class PretrainedSettings(Settings):
     pretrained: str = Field(
         "", description="file of the weights of vit_small_patch32_224, or download; empty shows none"

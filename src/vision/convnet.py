@@ -1,7 +1,8 @@
-"""The baseline that needs the patches in their places: a plain convolutional net."""
+"""Baselines that need the patches in their places: a plain convolutional net, and two of torchvision's."""
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import resnet18, vgg11
 
 from src.common.shapes import Float
 
@@ -59,3 +60,25 @@ def _convolution(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.GroupNorm(8, outputs), nn.ReLU()
     )
+
+
+def small_resnet18(num_classes: int) -> nn.Module:
+    """torchvision's ResNet-18 for images of about 32 pixels: its first convolution is 3x3, of stride 1; the pool stays.
+
+    Group normalization instead of batch normalization, for the reason above.
+    """
+    network = resnet18(num_classes=num_classes, norm_layer=lambda channels: nn.GroupNorm(32, channels))
+    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    return network
+
+
+def small_vgg11(num_classes: int) -> nn.Module:
+    """torchvision's VGG-11 for images of 16 pixels or more: without its last pool, with one linear layer at the end.
+
+    The 4,096 hidden units of the original's end were made for 7 x 7 places; here there is one.
+    """
+    network = vgg11(num_classes=num_classes)
+    network.features = network.features[:-1]
+    network.avgpool, network.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, num_classes)
+    return network

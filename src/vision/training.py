@@ -45,6 +45,7 @@ class TrainingHistory:
     learning_rate : of the epoch's last step.
     images_per_second : training only, all processes together; in an ensemble all members too.
     seconds : the whole epoch, validation and callback too, also of epochs before a resumption.
+    resumed_seconds : those of the epochs that an earlier process trained; 0 for a run that was never cut off.
     sources : digests of the source that trained it; more than one where it changed between resumptions.
     observations : what the callback returned, None excepted, by number of epochs trained; kept in checkpoints.
     """
@@ -55,6 +56,7 @@ class TrainingHistory:
     learning_rate: list[float] = field(default_factory=list)
     images_per_second: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    resumed_seconds: float = 0.0
     sources: list[str] = field(default_factory=list)
     observations: dict[int, Any] = field(default_factory=dict)
 
@@ -464,6 +466,9 @@ def _resume(run: _Run, path: Path, known: dict[str, Any]) -> bool:
     for model, weights in zip(run.models, state["models"], strict=True):
         model.load_state_dict(weights)
     run.step.load_optimizer(state["optimizer"])
-    run.histories = [TrainingHistory(**history) for history in state["histories"]]
+    run.histories = [
+        TrainingHistory(**history | {"resumed_seconds": sum(history["seconds"])})
+        for history in state["histories"]
+    ]
     run.failed = {i for i, history in enumerate(run.histories) if len(history) < run.epochs}
     return True

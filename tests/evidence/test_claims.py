@@ -514,6 +514,7 @@ def test_the_panels_of_a_factor_are_means_and_spreads_of_its_records():
 def _short(accuracy: float, *, epochs: int, scale: str = "short", **changes) -> Record:
     made = {"seed": 0, "num_seeds": 1, "epochs": epochs, "learning_rate": 0.001, "add_encoding": False}
     metrics = {"accuracy_content": [accuracy], "accuracy_positional": [0.5], "accuracy_gap": [accuracy - 0.5]}
+    metrics |= {"locality_content": [0.3], "locality_positional": [0.4]}
     parameters = made | changes
     return record(
         metrics, claim="positional-cifar10", scale=scale, seed=parameters["seed"], parameters=parameters
@@ -538,7 +539,11 @@ def test_by_epochs_takes_the_setting_with_most_repetitions_and_no_variant():
 
 def test_the_panels_of_epochs_draw_both_models_and_their_difference():
     by_value = by_epochs("positional-cifar10", [_short(0.7, epochs=30), _short(0.6, epochs=15)])
-    above, below = epoch_panels({"positional-cifar10": by_value}).axes
+    above, below, locality = epoch_panels({"positional-cifar10": by_value}).axes
+    marks = {float(line.get_ydata()[0]) for line in above.lines if list(line.get_xdata()) == [300]}
+    assert marks == {paper_figure("7")["cifar10"][model][2] / 100 for model in ("content", "positional")}
+    assert locality.get_xlim()[1] > 300
+    assert [bars[0].get_ydata().tolist() for bars in locality.containers] == [[0.3, 0.3], [0.4, 0.4]]
     assert above.get_title() == "cifar10" and below.get_ylabel() == "content minus positional [share]"
     content, positional = above.containers
     assert content[0].get_xdata().tolist() == [15, 30]

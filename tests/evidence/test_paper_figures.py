@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -41,10 +42,21 @@ def test_figure_6_marks_the_papers_ends(record):
     assert any(np.allclose(line.get_ydata(), 30) for line in accuracy.lines)
 
 
-def test_figure_5a_shows_all_of_the_papers_values():
-    axis = paper.figure_5a().axes[0]
-    shown = [list(line.get_ydata()) for line in axis.lines]
-    assert shown == [paper_figure("5a")["accuracy"][name] for name in ("vgg", "resnet", "vit")]
+def test_figure_5a_shows_all_of_the_papers_values_and_ours(record):
+    ours = np.arange(6.0).reshape(3, 2, 1) / 10
+    arrays = {"block_sides": np.array([4, 32]), "accuracy": ours}
+    for each in (None, replace(record, arrays=arrays)):
+        shown = [list(line.get_ydata()) for line in paper.figure_5a(each).axes[0].lines]
+        assert shown[:3] == [paper_figure("5a")["accuracy"][name] for name in ("vgg", "resnet", "vit")]
+        assert np.allclose(shown[3:], 100 * ours[:, :, 0]) if each else len(shown) == 3
+
+
+def test_figure_5c_shows_two_patches_before_and_after_in_both_models(record):
+    stages = {f"similarity_{stage}": np.random.rand(2, 16, 16) for stage in ("before", "after")}
+    axes = paper.figure_5c(replace(record, arrays=stages | {"grid": np.array([4, 4])})).axes[:8]
+    for place, (patch, index, stage) in enumerate(product((5, 10), (0, 1), ("before", "after"))):
+        shown = np.asarray(axes[place].images[0].get_array())
+        assert np.array_equal(shown.ravel(), stages[f"similarity_{stage}"][index, patch])
 
 
 @pytest.mark.parametrize("number", ["2", "4", "5a", "6", "7"])

@@ -92,6 +92,7 @@ TINY = {
         "train_limit": 64,
     },
 }
+TINY["permuted-blocks"] = TINY["pe-locality"] | {"block_sides": [4, 16]}
 TINY |= dict.fromkeys(("positional-svhn", "positional-imagenet"), TINY["pe-locality"] | {"num_heads": 2})
 
 

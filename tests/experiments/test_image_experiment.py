@@ -7,6 +7,7 @@ import torch
 from src.experiments import images, pretrained
 from src.experiments.resolve import resolve
 from src.experiments.settings import ImagesSettings, PretrainedSettings
+from src.vision import training
 
 TINY = ImagesSettings(
     num_seeds=1, patch_size=4, embed_dim=8, depth=1, mlp_dim=8, epochs=1, train_limit=64, permute=False
@@ -66,9 +67,27 @@ def test_both_models_of_a_repetition_begin_alike_and_a_permuted_one_too():
 def test_an_experiment_that_was_cut_off_goes_on_from_its_checkpoints(tmp_path):
     settings = TINY.changed(checkpoint_folder=str(tmp_path / "checkpoints"), permute=True)
     first = images.run(settings)
+    again = images.run(settings)
+    assert again.metrics == first.metrics
+    assert first.notes["resumed_seconds"] == 0 < again.notes["resumed_seconds"]
+    assert "sources" not in again.notes
+
+
+def test_a_record_tells_that_another_source_began_the_training(tmp_path, monkeypatch):
+    settings = TINY.changed(checkpoint_folder=str(tmp_path))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(training, "_source", lambda: "000000000000")
+        images.run(settings)
+    first, second = images.run(settings).notes["sources"]
+    assert first == "000000000000" != second
+
+
+def test_checkpoints_of_a_finished_training_are_left_alone(tmp_path):
+    settings = TINY.changed(checkpoint_folder=str(tmp_path / "checkpoints"), permute=True)
+    images.run(settings)
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()}
     assert len(files) == 3
-    assert images.run(settings).metrics == first.metrics
+    images.run(settings)
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()} == files
 
 

@@ -14,19 +14,52 @@ MODELS = {"content": "vanilla", "positional": "positional attention"}
 NETWORKS = {"vgg": "VGG", "resnet": "ResNet", "vit": "ViT, patch size 2"}
 
 
-def figure_5a() -> Figure:
-    """The paper's accuracy on CIFAR-100 against the side of the permuted blocks; no run of ours is at hand."""
+def figure_5a(record: Record | None) -> Figure:
+    """Accuracy on CIFAR-100 against the side of the permuted blocks: the paper's (marks) and ours (lines), if any.
+
+    record : arrays `block_sides` and `accuracy` (networks, sides, repetitions), in the order vit, resnet, vgg.
+    """
     printed = paper_figure("5a")
     with figure_style():
-        figure, axis = panels(figsize=(4.8, 3.2))
+        figure, axis = panels(figsize=(5.6, 3.6))
         for (key, name), marker in zip(NETWORKS.items(), "s^o", strict=True):
             axis.plot(
                 printed["block"], printed["accuracy"][key], marker, color=INK, fillstyle="none", label=name
             )
+        ours = {"vit": "content", "resnet": "convnet", "vgg": "positional"}  # network -> its colour's name
+        for row, (key, colour) in enumerate(ours.items() if record else ()):
+            accuracy = 100 * record.arrays["accuracy"][row].mean(-1)
+            name = f"ours, {NETWORKS[key].partition(',')[0]}"
+            axis.plot(
+                record.arrays["block_sides"], accuracy, "-o", color=PALETTE[colour], markersize=4, label=name
+            )
         axis.set_xscale("log", base=2)
-        axis.set(xlabel="side of a permuted block (pixels)", ylabel="test accuracy (%)", ylim=(40, 85))
+        axis.set(xlabel="side of a permuted block (pixels)", ylabel="test accuracy (%)", ylim=(0, 85))
         axis.set_xticks(printed["block"], [*map(str, printed["block"][:-1]), "32 (none)"])
-        axis.legend(fontsize=8, title="the paper", title_fontsize=8)
+        axis.legend(fontsize=8, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.2))
+    return figure
+
+
+def figure_5c(record: Record) -> Figure:
+    """Cosine of two patches' encodings with all others, before and after training, both models: as Figure 5c.
+
+    record : arrays `grid` (2,), `similarity_before` and `similarity_after` (models, patches, patches). The patches,
+        marked by a ring, are those a quarter and two thirds down the diagonal of the grid.
+    """
+    rows, columns = map(int, record.arrays["grid"])
+    chosen = [int(share * rows) * columns + int(share * columns) for share in (1 / 4, 2 / 3)]
+    with figure_style():
+        figure, axes = panels(2, 4, figsize=(8, 4.2))
+        for index, name in enumerate(MODELS.values()):
+            for column, stage in enumerate(("before", "after")):
+                for row, patch in enumerate(chosen):
+                    axis = axes[row, 2 * index + column]
+                    others = record.arrays[f"similarity_{stage}"][index, patch].reshape(rows, columns)
+                    picture = axis.imshow(others, vmin=-1, vmax=1, cmap="RdBu_r")
+                    axis.plot(patch % columns, patch // columns, "o", color="black", fillstyle="none")
+                    axis.set(xticks=[], yticks=[])
+                    axis.set_title(f"{name},\n{stage} training" if row == 0 else "", fontsize=8)
+        figure.colorbar(picture, ax=axes, label="cosine", shrink=0.7)
     return figure
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.evidence.figures import INK, PALETTE, figure_style, panels
+from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record, known
 
 MODELS = ("content", "positional")
@@ -18,6 +19,7 @@ ARMS = {
 }
 LEARNED = ("scratch", "kept")
 MARKERS = "osD^vPX"  # a curve of each D: the colour alone would not do
+PAPER_EPOCHS = 300
 ROWS = {"accuracy": "test accuracy [share]", "locality": "locality correlation [1]"}
 
 
@@ -116,28 +118,48 @@ def accuracy_by_samples(record: Record, margin: int = 3) -> Figure:
 
 
 def epoch_panels(by_claim: Mapping[str, Mapping[int, Record]]) -> Figure:
-    """Test accuracy of both models, and their difference, against epochs; one column a claim, `by_epochs` of each.
+    """Accuracy of both models, their difference, and locality, against epochs; one column a claim, `by_epochs` of each.
 
-    A point is the mean over repetitions of runs that end after so many epochs; a bar, where there are several,
-    their standard deviation.
+    A point is the mean over repetitions of runs that end after so many epochs; a bar, where there are several, their
+    standard deviation. Beside them, where the data set has any: the paper's medians after 300 epochs, and the curve
+    of a public run of the vanilla model.
     """
     with figure_style():
-        size = (2.8 * len(by_claim) + 0.6, 4.8)
-        figure, axes = panels(2, len(by_claim), figsize=size, squeeze=False, sharex="col")
-        for (above, below), (claim, records) in zip(axes.T, by_claim.items(), strict=True):
+        size = (2.8 * len(by_claim) + 0.6, 6.6)
+        figure, axes = panels(3, len(by_claim), figsize=size, squeeze=False, sharex="col")
+        for column, (claim, records) in zip(axes.T, by_claim.items(), strict=True):
+            accuracy, gap, locality = column
             for model in MODELS:
-                _points(above, records, f"accuracy_{model}", model)
-            _points(below, records, "accuracy_gap", "reference")
-            below.axhline(0, color=INK, linewidth=1)
-            above.set(title=claim.removeprefix("positional-"))
-            below.set(xscale="log", xlabel="epochs")
-            below.set_xticks(list(records), [str(epochs) for epochs in records])
-            below.set_xlim(min(records) / 1.3, max(records) * 1.3)
-            below.minorticks_off()
+                _points(accuracy, records, f"accuracy_{model}", model)
+                _points(locality, records, f"locality_{model}", model)
+            _points(gap, records, "accuracy_gap", "reference")
+            _marks(accuracy, gap, claim.removeprefix("positional-"))
+            gap.axhline(0, color=INK, linewidth=1)
+            accuracy.set(title=claim.removeprefix("positional-"))
+            locality.set(xscale="log", xlabel="epochs")
+            ticks = sorted({*records, 10, 100, PAPER_EPOCHS})
+            locality.set_xticks(ticks, [str(epochs) for epochs in ticks])
+            locality.set_xlim(min(ticks) / 1.3, max(ticks) * 1.3)
+            locality.minorticks_off()
         axes[0, 0].set(ylabel=ROWS["accuracy"])
         axes[1, 0].set(ylabel="content minus positional [share]")
-        axes[0, 0].legend()
+        axes[2, 0].set(ylabel=ROWS["locality"])
+        axes[0, 0].legend(fontsize=8)
     return figure
+
+
+def _marks(accuracy: Axes, gap: Axes, dataset: str) -> None:
+    """The paper's medians, at its own epochs, and the public run."""
+    boxes, public = paper_figure("7"), paper_figure("public")
+    if dataset in boxes:
+        medians = {model: boxes[dataset][model][2] / 100 for model in MODELS}
+        for model, median in medians.items():
+            name = "the paper" if model == MODELS[0] else None
+            accuracy.plot(PAPER_EPOCHS, median, ">", color=PALETTE[model], fillstyle="none", label=name)
+        gap.plot(PAPER_EPOCHS, medians["content"] - medians["positional"], ">", color=INK, fillstyle="none")
+    if dataset in public:
+        curve = public[dataset]
+        accuracy.plot(curve["epoch"], np.array(curve["percent"]) / 100, ":.", color=INK, label="a public run")
 
 
 def _accuracy_of_arms(axes: Iterable[Axes], record: Record, margin: int) -> None:

@@ -1,0 +1,48 @@
+"""Figure 5a: networks start alike at every side of the blocks, and only the order of the blocks differs."""
+
+import pytest
+import torch
+
+from src.experiments import permuted_blocks
+from src.experiments.settings import LocalitySettings
+
+SETTINGS = LocalitySettings(embed_dim=8, depth=1, mlp_dim=8)
+
+
+@pytest.mark.parametrize("network", permuted_blocks.NETWORKS)
+def test_a_network_is_the_same_at_every_side_and_another_in_the_next_repetition(network):
+    first, again, other = (permuted_blocks._new(SETTINGS, network, 10, index) for index in (0, 0, 1))
+    assert all(map(torch.equal, first.parameters(), again.parameters()))
+    assert not all(map(torch.equal, first.parameters(), other.parameters()))
+
+
+@pytest.mark.parametrize("network", permuted_blocks.NETWORKS)
+@pytest.mark.parametrize("size", [16, 32])
+def test_every_network_takes_small_images(network, size):
+    settings = SETTINGS.changed(image_size=size, block_sides=[2, size])
+    model = permuted_blocks._new(settings, network, 7, 0)
+    assert model(torch.zeros(2, 3, size, size)).shape == (2, 7)
+
+
+def test_drawing_a_network_leaves_the_global_stream_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    permuted_blocks._new(SETTINGS, "vgg", 7, 0)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_whole_image_is_not_permuted_and_smaller_blocks_are():
+    assert permuted_blocks._order(SETTINGS, 16, 0).tolist() == [0]
+    order = permuted_blocks._order(SETTINGS, 2, 0)
+    assert sorted(order.tolist()) == list(range(64)) and order.tolist() != list(range(64))
+
+
+@pytest.mark.parametrize(
+    ("sides", "said"),
+    [([3, 16], "a divisor of image_size = 16"), ([0, 16], "a divisor"), ([8, 4], "the nearest: [4, 8]")],
+)
+def test_sides_that_do_not_fit_are_refused_by_name(sides, said):
+    with pytest.raises(ValueError, match="block_sides = ") as refusal:
+        LocalitySettings(block_sides=sides)
+    assert said in str(refusal.value)
