@@ -25,7 +25,8 @@ ROUNDS = [0, *(pytest.param(seed, marks=pytest.mark.many) for seed in range(1, 5
 STRUCTURE = ["record", "structure", "-p", "num_seeds=1", "-p", "num_samples=50", "-p", "device=cpu"]
 IMAGES = {
     "train_limit": 64, "image_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2, "mlp_dim": 8,
-    "epochs": 3, "num_seeds": 1, "batch_size": 32, "permute": False, "device": "cpu", "precision": "32-true",
+    "epochs": 3, "num_seeds": 1, "batch_size": 32, "permute": False, "block_sides": "4,8", "device": "cpu",
+    "precision": "32-true",
 }  # fmt: skip
 
 
