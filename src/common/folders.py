@@ -55,16 +55,16 @@ def _beside(path: Path, kind: str) -> Path:
 def _put_in_place(part: Path, path: Path) -> None:
     try:
         for each in (*part.rglob("*"), part):
-            _sync(each)
+            sync(each)
         os.rename(part, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         with suppress(OSError):
             part = part.rename(_beside(path, f"kept-{os.getpid()}"))
         raise OSError(f"{path}: {error.strerror}; what was computed is in {part}") from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until the disk has a file's bytes, or a folder's names."""
     opened = os.open(path, os.O_RDONLY)
     try:
@@ -118,7 +118,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
         if path.exists():
             shutil.copymode(path, part)
         os.replace(part, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:

@@ -27,14 +27,15 @@ def run(settings: LocalitySettings) -> Measured:
     """
     splits = ("train", "validation", settings.eval_split)
     train, validation, measured = (load(settings, split) for split in splits)
-    accuracy = torch.empty(len(NETWORKS), len(settings.block_sides), settings.num_seeds)
+    sides = settings.block_sides or _doubled(settings.patch_size, settings.image_size)
+    accuracy = torch.empty(len(NETWORKS), len(sides), settings.num_seeds)
     by_epoch = torch.empty(*accuracy.shape, settings.epochs)
     histories: list[TrainingHistory] = []
     for index in range(settings.num_seeds):
         seed = child_generator(settings.seed, "training", index).initial_seed() % 2**31
         how = replace(training_settings(settings), seed=seed)
         for row, network in enumerate(NETWORKS):
-            for column, side in enumerate(settings.block_sides):
+            for column, side in enumerate(sides):
                 model = _new(settings, network, len(train.classes), index)
                 model = Permuted(model, _order(settings, side, index), side)
                 name = f"{network}-{side}-{settings.seed}-{index}.pt"
@@ -54,8 +55,13 @@ def run(settings: LocalitySettings) -> Measured:
         "least_step_resnet": halving[1].tolist(),
         "least_step_vgg": halving[2].tolist(),
     }
-    arrays = {"block_sides": settings.block_sides, "accuracy": accuracy, "accuracy_by_epoch": by_epoch}
+    arrays = {"block_sides": sides, "accuracy": accuracy, "accuracy_by_epoch": by_epoch}
     return Measured(metrics, arrays, notes_of(settings, train, histories))
+
+
+def _doubled(side: int, whole: int) -> list[int]:
+    """`side` and its doubles, as far as they divide the image."""
+    return [side] if whole % (2 * side) else [side, *_doubled(2 * side, whole)]
 
 
 def _new(settings: LocalitySettings, network: str, num_classes: int, index: int) -> nn.Module:

@@ -430,10 +430,9 @@ class LocalitySettings(ImagesSettings):
     """Chapter 08: what encodings learn on permuted patches, and Figure 5a: accuracy against the side of a block."""
 
     block_sides: list[int] = Field(
-        [2, 4, 8, 16],
-        min_length=2,
+        [],
         max_length=16,
-        description="pixels along a side of the blocks that are permuted, ascending",
+        description="pixels along a side of the blocks that are permuted, ascending; empty: one patch, then doubled",
     )
 
     @model_validator(mode="after")

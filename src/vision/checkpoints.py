@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.common.folders import sync
 from src.vision.images import ImageSet, StreamedImages
 from src.vision.settings import FREE_ON_RESUME, TrainingSettings
 
@@ -83,6 +84,7 @@ def write(path: Path, known: Mapping[str, Any], state: Mapping[str, Any]) -> Non
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+        sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -307,21 +307,21 @@ def _outcome(future) -> Outcome:
 def _local_cluster(workers: int | None) -> Iterator:
     """A client of as many threads in this process; what they have started ends with the block.
 
-    All within the process: there is no port through which another user could have it run something. dask's pages, which
-    it serves always, are for this machine alone.
+    All within the process: there is no port through which another user could have it run something. dask listens for
+    readers of its pages always; here for this machine alone, and there are no pages.
     """
-    from dask.system import CPU_COUNT  # the process's: a container may have fewer than the machine
-    from distributed import LocalCluster
+    import dask
+    from distributed import Scheduler, SpecCluster, Worker
 
+    threads = workers or dask.system.CPU_COUNT  # the process's: a container may have fewer than the machine
+    within = {"protocol": "inproc://", "dashboard": False, "dashboard_address": LOOPBACK}
     with (
         _ending(),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=workers or CPU_COUNT,
-            processes=False,
-            protocol="inproc://",
-            dashboard_address=LOOPBACK,
-            worker_dashboard_address=LOOPBACK,
+        dask.config.set({f"distributed.{each}.http.routes": [] for each in ("scheduler", "worker")}),
+        SpecCluster(
+            scheduler={"cls": Scheduler, "options": within},
+            workers={0: {"cls": Worker, "options": {**within, "nthreads": threads}}},
+            silence_logs="warning",
         ) as cluster,
         _client(cluster) as client,
     ):
@@ -357,7 +357,12 @@ def _end_points() -> None:
 @contextmanager
 def _running_cluster(address: str) -> Iterator:
     """A client of the scheduler at `address`. ValueError where there is none, or it has no worker."""
+    from distributed import Security
+
     example = "the address of a running one, such as tcp://127.0.0.1:8786,"
+    if address.startswith("tls:") and not Security().get_connection_args("client")["ssl_context"]:
+        needed = "a certificate in dask's settings, distributed.comm.tls,"
+        raise ValueError(refusal("--scheduler", address, needed))
     try:
         if not re.fullmatch(r"\w+://.+:\d+", address):
             raise ValueError(address)

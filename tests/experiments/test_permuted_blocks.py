@@ -46,3 +46,10 @@ def test_sides_that_do_not_fit_are_refused_by_name(sides, said):
     with pytest.raises(ValueError, match="block_sides = ") as refusal:
         LocalitySettings(block_sides=sides)
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("patch", "size", "sides"), [(2, 16, [2, 4, 8, 16]), (4, 28, [4]), (7, 28, [7, 14, 28]), (8, 8, [8])]
+)
+def test_sides_that_are_not_given_are_a_patch_and_its_doubles(patch, size, sides):
+    assert permuted_blocks._doubled(patch, size) == sides

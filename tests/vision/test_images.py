@@ -309,6 +309,21 @@ def test_pictures_that_a_conversion_would_spoil_are_counted_as_unreadable(tmp_pa
     assert len(kept) == 80
 
 
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    root, scan = make_folder(tmp_path, {"cat": 4, "dog": 4}), os.scandir
+    (root / "dog" / "closed").mkdir()
+
+    def refuse(folder):
+        if (
+            Path(folder).name == "closed"
+        ):  # as a user without the right to read it would see; root may read all
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert str(root / "dog" / "closed") in error_of(PermissionError, "imagefolder", root)
+
+
 def test_files_without_an_ending_are_told(tmp_path):
     root = make_folder(tmp_path, {"cat": 4, "dog": 4})
     (root / "cat" / "picture").write_bytes((root / "cat" / "000.png").read_bytes())

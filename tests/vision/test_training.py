@@ -243,6 +243,18 @@ def test_seconds_add_up_and_another_source_is_told(digits, tmp_path, monkeypatch
     assert resumed.sources == [*first.sources, "another"]
 
 
+def test_a_checkpoint_and_its_name_are_flushed_to_the_disk(digits, tmp_path, monkeypatch):
+    flushed, flush = [], os.fsync
+
+    def told(opened):
+        flushed.append(os.fstat(opened).st_ino)
+        flush(opened)
+
+    monkeypatch.setattr(os, "fsync", told)
+    fit(new_model(), digits, settings=settings(epochs=1), checkpoint=tmp_path / "run.pt")
+    assert flushed[-2:] == [(tmp_path / "run.pt").stat().st_ino, tmp_path.stat().st_ino]
+
+
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(digits, tmp_path):
     path = tmp_path / "run.pt"
     with pytest.raises(ValueError, match=r"callback returned .*Fraction.*, which a checkpoint cannot keep"):

@@ -1,11 +1,13 @@
 """Grids, and what becomes of their points: finished, skipped, tried again, failed; never lost."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -114,6 +116,16 @@ def test_no_scheduler_at_an_address(capsys, tmp_path, monkeypatch):
         error.count("\n") == 1 and "--scheduler = 'tcp://127.0.0.1:1': the address of a running one" in error
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tls_scheduler_without_a_certificate_is_one_line(capsys, tmp_path):
+    command = ["sweep", "01_dataset", "-g", "seed=0:2", "--out", str(tmp_path / "out")]
+    assert main([*command, "--scheduler", "tls://127.0.0.1:1"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error.count("\n") == 1
+        and "a certificate in dask's settings, distributed.comm.tls, is needed" in error
+    )
 
 
 def test_a_folder_in_use_is_refused_before_anything_runs(capsys, tmp_path):
@@ -228,6 +240,22 @@ def test_a_sweep_loses_no_point_to_one_that_fails_and_goes_on_where_it_was(tmp_p
     printed = capsys.readouterr()
     assert "finished before" in printed.out and printed.err == ""
     assert (out / "lr_value=0.001" / "run.json").stat().st_mtime_ns == stamp
+
+
+def test_other_users_can_neither_reach_a_local_sweep_nor_read_its_pages():
+    def ports():
+        open_ones = psutil.Process().net_connections()
+        return {each.laddr for each in open_ones if each.status == psutil.CONN_LISTEN}
+
+    before = ports()
+    with sweep._local_cluster(1) as client:
+        opened = ports() - before
+        assert client.scheduler.address.startswith("inproc://")
+        assert {address.ip for address in opened} == {"127.0.0.1"}
+        for address in opened:  # dask's own list of its pages
+            with urlopen(f"http://127.0.0.1:{address.port}/sitemap.json", timeout=10) as answer:
+                assert json.load(answer) == {"paths": ["/sitemap.json"]}
+    assert ports() == before
 
 
 def test_points_run_on_the_workers_of_a_running_scheduler(tmp_path, capsys):
