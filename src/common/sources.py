@@ -4,8 +4,9 @@ import ast
 import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -43,7 +44,13 @@ def _imported_names(code: str) -> tuple[str, ...]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names += [_homes(node.module).get(alias.name, "") for alias in node.names]
     return tuple(names)
+
+
+def _homes(package: str) -> Mapping[str, str]:
+    """Where a package of `src` that imports its names lazily has them; empty for any other module."""
+    return getattr(import_module(package), "HOMES", {}) if package in ("src.synthetic", "src.vision") else {}
 
 
 def _files_of(module: str) -> Iterator[Path]:
