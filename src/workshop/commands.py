@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.common.choices import one_of, refusal
@@ -21,6 +22,7 @@ from src.experiments.resolve import (
 )
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 from src.workshop.names import folder_name
+from src.workshop.runs import book_runs, title
 
 MOST_AT_ONCE = 1000  # workers, or attempts at a point
 LONGEST_WORD = 1000  # of a message: a path can be long, not endless
@@ -61,19 +63,23 @@ def build_parser() -> argparse.ArgumentParser:
         added.set_defaults(command=function)
         return added
 
-    listed = command("list", list_chapters, "chapters, their parameters and presets, and the claims")
-    listed.add_argument("chapter", nargs="?", help="this one alone")
+    listed = command("list", list_chapters, "the chapters at a glance; or one chapter's parameters")
+    listed.add_argument("chapter", nargs="?", help="show its parameters, what is allowed, and presets")
     run = command("run", run_chapter, "execute one chapter by papermill")
-    run.add_argument("chapter")
+    run.add_argument("chapter", help="a name that `list` shows, such as 03_synthetic_training")
     record = command("record", record_claim, "one claim's record, without a notebook")
-    record.add_argument("claim")
+    record.add_argument("claim", help="a name of the column claims of `list`, such as realistic")
     sweep = command("sweep", sweep_chapter, "execute a chapter at every point of a grid, several at a time")
-    sweep.add_argument("chapter")
+    sweep.add_argument("chapter", help="a name that `list` shows")
     for each in (run, record, sweep):
         each.add_argument(
             "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="may be given often"
         )
-        each.add_argument("--preset", default=LAPTOP, help="a file of book/presets (default: none)")
+        each.add_argument(
+            "--preset",
+            default=LAPTOP,
+            help=f"a file of book/presets, or {LAPTOP}, the default: for `run` the chapter as it stands",
+        )
     run.add_argument("--out", type=Path, help="a new folder (default: outputs/<chapter and what differs>)")
     record.add_argument("--out", type=Path, default=RESULTS, help="folder of records (default: results)")
     _add_sweep_options(sweep)
@@ -96,18 +102,46 @@ def _add_sweep_options(sweep: argparse.ArgumentParser) -> None:
 
 
 def list_chapters(options: argparse.Namespace) -> None:
-    for chapter in [chapter_of(options.chapter)] if options.chapter else CHAPTERS:
-        print(chapter)
-        settings = resolve(chapter)
-        for name, field in type(settings).model_fields.items():
-            print(f"  {name} = {getattr(settings, name)!r}  ({rule(field)}) {field.description}")
-        claims = [claim.key for claim in CLAIMS.values() if claim.chapter == chapter]
-        if claims:
-            print(f"  claims: {', '.join(claims)}")
-    print(f"presets: {', '.join(presets())}")
+    if options.chapter:
+        _list_parameters(chapter_of(options.chapter))
+        return
+    runs = book_runs()
+    rows = [("chapter", "title", "data", "seconds", "claims")]
+    for chapter in CHAPTERS:
+        data = getattr(resolve(chapter), "dataset", "drawn" if _claims(chapter) else "records")
+        seconds = str(round(runs[chapter]["wall_seconds"])) if chapter in runs else "-"
+        rows.append((chapter, title(chapter), data, seconds, ", ".join(_claims(chapter)) or "-"))
+    print(_aligned(rows))
+    print(f"\nseconds: of the last `python -m src book`\npresets: {', '.join(presets())}")
+    print("a chapter's parameters: python -m src list CHAPTER")
+
+
+def _list_parameters(chapter: str) -> None:
+    settings = resolve(chapter)
+    fields = type(settings).model_fields.items()
+    print(f"{chapter}: {title(chapter)}\nclaims: {', '.join(_claims(chapter)) or '-'}\n")
+    values = [(name, repr(getattr(settings, name)), rule(field), field.description) for name, field in fields]
+    print(_aligned([("parameter", "default", "allowed", "meaning"), *values]))
     for preset in presets():
-        for section, values in preset_sections(preset).items():
-            print(f"  {preset}, {section}: {', '.join(f'{name}={value}' for name, value in values.items())}")
+        sections = preset_sections(preset).items()
+        for section, changed in sections:
+            if section == chapter or section in _claims(chapter):
+                values = ", ".join(f"{name}={value}" for name, value in changed.items())
+                print(f"\npreset {preset}, {section}: {values}")
+
+
+def _claims(chapter: str) -> list[str]:
+    return [claim.key for claim in CLAIMS.values() if claim.chapter == chapter]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their longest text, but for the last."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    lines = (
+        "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]])
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def run_chapter(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ from src.common.folders import visible
 from src.common.sources import ROOT
 from src.experiments.table import CHAPTERS
 
+BOOK = ROOT / "book"
 BOOK_OUT = ROOT / "outputs" / "book"
 
 
@@ -31,3 +32,9 @@ def _device(out: Path) -> str:
     """Where a run computed, by the first of its records; empty where it left none."""
     first = next(iter(visible(out, "records/*/record.json")), None)
     return json.loads(first.read_text())["device"] if first else ""
+
+
+def title(chapter: str) -> str:
+    """A chapter's heading, as its notebook has it."""
+    first = json.loads((BOOK / f"{chapter}.ipynb").read_text())["cells"][0]["source"]
+    return next(line.removeprefix("# ").strip() for line in first if line.startswith("# "))

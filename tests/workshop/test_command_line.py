@@ -9,6 +9,7 @@ import time
 import pytest
 
 from src.__main__ import main
+from src.evidence.claims import CLAIMS
 from src.evidence.records import Record, load_records
 from src.experiments.settings import StructureSettings
 from src.experiments.table import CHAPTERS
@@ -23,21 +24,40 @@ def spatial(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "src", *arguments], capture_output=True, text=True, cwd=cwd)
 
 
-def test_list_names_every_chapter_parameter_and_preset(capsys):
+def test_list_is_a_table_of_the_chapters_with_their_claims(capsys):
     assert main(["list"]) == 0
-    printed = capsys.readouterr().out
-    for chapter, page in CHAPTERS.items():
-        assert chapter in printed
-        for name in page.settings.model_fields:
-            assert f"  {name} = " in printed
-    assert "presets: laptop, paper, short" in printed
+    header, *rows = capsys.readouterr().out.splitlines()
+    starts = [header.index(name) for name in ("chapter", "title", "data", "seconds", "claims")]
+    for chapter, row in zip(CHAPTERS, rows, strict=False):
+        name, *_, claims = (
+            row[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)
+        )
+        assert name == chapter
+        assert claims == (", ".join(key for key, claim in CLAIMS.items() if claim.chapter == chapter) or "-")
+    assert "3 " in rows[2] and "presets: laptop, paper, short" in rows
 
 
 def test_list_of_one_chapter_has_its_parameters_with_type_range_and_meaning(capsys):
     assert main(["list", "03_synthetic_training"]) == 0
     printed = capsys.readouterr().out
-    assert "  num_samples = 8000  (int, ≥ 1) training samples, N\n" in printed
-    assert "claims: realistic" in printed and "01_dataset" not in printed
+    rows = {line.split()[0]: line for line in printed.splitlines() if line}
+    for name in CHAPTERS["03_synthetic_training"].settings.model_fields:
+        assert name in rows
+    assert rows["num_samples"].split() == [
+        "num_samples",
+        "8000",
+        "int,",
+        "≥",
+        "1",
+        "training",
+        "samples,",
+        "N",
+    ]
+    assert (
+        "claims: realistic" in printed
+        and "01_dataset" not in printed
+        and "preset paper, realistic: " in printed
+    )
     assert main(["list", "03_synthetic"]) == 2
 
 
@@ -335,7 +355,7 @@ def test_relative_folders_are_the_callers(tmp_path, monkeypatch, capsys):
 def test_a_reader_that_goes_away_is_no_error():
     piped = f"{sys.executable} -m src list | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", piped], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "01_dataset\n", "")
+    assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "chapter", "")
 
 
 def test_list_is_quick():
