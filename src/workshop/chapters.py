@@ -19,9 +19,7 @@ from src.experiments.base import Parameters
 from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 from src.workshop.measure import OUT_VARIABLE
-from src.workshop.runs import book_runs, read_run
-
-BOOK = sources.ROOT / "book"
+from src.workshop.runs import BOOK, book_runs, read_run
 
 
 class ChapterError(RuntimeError):

@@ -137,10 +137,10 @@ def _claims(chapter: str) -> list[str]:
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their longest text, but for the last."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    lines = (
-        "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]])
-        for row in rows
-    )
+    lines = []
+    for *cells, last in rows:
+        padded = [text.ljust(width) for text, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join([*padded, last]))
     return "\n".join(line.rstrip() for line in lines)
 
 
