@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from src.common.choices import closest, one_of, refusal
+from src.common.choices import closest, one_of, refusal, shown
 from src.common.memory import in_gib, memory_at_hand
 
 # What no parameter exceeds, whatever its own range: beyond lie years, overflow, and errors far from their cause.
@@ -105,7 +105,7 @@ def _refusal(kind: type[Parameters], values: Mapping[str, object], problem: Mapp
     if problem["type"] == "literal_error":
         nearest = closest(value, get_args(field.annotation))
     if problem["type"] == "bool_type":
-        nearest = closest(str(value).lower(), ["true", "false"])
+        nearest = closest(shown(value).lower(), ["true", "false"])
     return refusal(name, value, rule(field), nearest)
 
 

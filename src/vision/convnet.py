@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18, vgg11
 
 from src.common.shapes import Float
 
@@ -67,6 +66,8 @@ def small_resnet18(num_classes: int) -> nn.Module:
 
     Group normalization instead of batch normalization, for the reason above.
     """
+    from torchvision.models import resnet18
+
     network = resnet18(num_classes=num_classes, norm_layer=lambda channels: nn.GroupNorm(32, channels))
     network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
@@ -78,6 +79,8 @@ def small_vgg11(num_classes: int) -> nn.Module:
 
     The 4,096 hidden units of the original's end were made for 7 x 7 places; here there is one.
     """
+    from torchvision.models import vgg11
+
     network = vgg11(num_classes=num_classes)
     network.features = network.features[:-1]
     network.avgpool, network.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, num_classes)

@@ -162,7 +162,7 @@ def test_another_locale_changes_nothing():
         "PYTHONCOERCECLOCALE": "0",
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
-    for arguments, code in ((["list"], 0), (["run", "01_dataset", "-pseed=-1"], 2)):
+    for arguments, code in ((["list", "01_dataset"], 0), (["run", "01_dataset", "-pseed=-1"], 2)):
         command = [sys.executable, "-m", "src", *arguments]
         done = subprocess.run(command, env=plain, capture_output=True, cwd=chapters.BOOK.parent)
         assert done.returncode == code and "int, ≥ 0" in (done.stdout + done.stderr).decode("utf-8")
