@@ -9,9 +9,8 @@ from src.workshop.commands import main
 
 if __name__ == "__main__":
     if locale.getencoding().lower() != "utf-8" and not sys.flags.utf8_mode:
-        os.environ["PYTHONUTF8"] = (
-            "1"  # in any locale: files and symbols are UTF-8, here and in what is started
-        )
+        # In any locale files and symbols are UTF-8, here and in what is started.
+        os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way to say Ctrl-C
     sys.exit(main())

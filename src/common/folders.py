@@ -55,16 +55,16 @@ def _beside(path: Path, kind: str) -> Path:
 def _put_in_place(part: Path, path: Path) -> None:
     try:
         for each in (*part.rglob("*"), part):
-            sync(each)
+            _sync(each)
         os.rename(part, path)
-        sync(path.parent)
+        _sync(path.parent)
     except OSError as error:
         with suppress(OSError):
             part = part.rename(_beside(path, f"kept-{os.getpid()}"))
         raise OSError(f"{path}: {error.strerror}; what was computed is in {part}") from error
 
 
-def sync(path: Path) -> None:
+def _sync(path: Path) -> None:
     """Wait until the disk has a file's bytes, or a folder's names."""
     opened = os.open(path, os.O_RDONLY)
     try:
@@ -118,7 +118,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
         if path.exists():
             shutil.copymode(path, part)
         os.replace(part, path)
-        sync(path.parent)
+        _sync(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import platform
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -11,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+ONE_PARSES = threading.Lock()  # ast.parse in two threads at once fails now and then in Python 3.11
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "lightning")
 
 
@@ -36,10 +38,12 @@ def _module_files(code: str) -> Iterator[Path]:
         yield from _files_of(name)
 
 
-@cache  # also because in Python 3.11 ast.parse in two threads at once fails now and then
+@cache
 def _imported_names(code: str) -> tuple[str, ...]:
     names: list[str] = []
-    for node in ast.walk(ast.parse(code)):
+    with ONE_PARSES:
+        tree = ast.parse(code)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

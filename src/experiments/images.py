@@ -74,8 +74,7 @@ def run(settings: ImagesSettings) -> Measured:
     control. The images of `eval_split` are looked at once, at the end of each training; what is tried out is measured
     on "validation", and counts for no claim.
     """
-    if settings.checkpoint_folder:
-        _check_writable(Path(settings.checkpoint_folder))
+    check_writable(settings.checkpoint_folder)
     splits = ("train", "validation", settings.eval_split)
     train, validation, measured = (load(settings, split) for split in splits)
     kinds = (*ATTENTIONS, "convnet") if settings.permute else ATTENTIONS
@@ -88,9 +87,8 @@ def run(settings: ImagesSettings) -> Measured:
             member.accuracy = evaluate(member.model, measured).accuracy
         runs |= groups
     grid = (settings.image_size // settings.patch_size,) * 2
-    notes = notes_of(
-        settings, train, [runs[kind][0].history for kind in kinds]
-    )  # one for all trained together
+    histories = [runs[kind][0].history for kind in kinds]  # of those trained together one will do
+    notes = notes_of(settings, train, histories)
     metrics = _metrics(runs, grid) | _mantel(settings, runs, grid)
     return Measured(metrics, _curves(runs, grid) | _pictures(runs, grid, measured), notes)
 
@@ -108,14 +106,16 @@ def notes_of(
     }
 
 
-def _check_writable(folder: Path) -> None:
-    """Say before the training that a checkpoint could not be written after it."""
+def check_writable(folder: str) -> None:
+    """Say before the training that a checkpoint could not be written after it; an empty name asks for none."""
+    if not folder:
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         needed = f"a folder that can be written ({error.strerror})"
-        raise ValueError(refusal("checkpoint_folder", str(folder), needed)) from None
+        raise ValueError(refusal("checkpoint_folder", folder, needed)) from None
 
 
 def load(settings: ImagesSettings, split: str) -> Images:

@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from src.common.choices import refusal
 from src.common.seeding import child_generator
 from src.common.shapes import Int
-from src.experiments.images import load, new_model, notes_of, training_settings
+from src.experiments.images import check_writable, load, new_model, notes_of, training_settings
 from src.experiments.measured import Measured
 from src.experiments.settings import LocalitySettings
 from src.vision.convnet import small_resnet18, small_vgg11
@@ -25,9 +26,13 @@ def run(settings: LocalitySettings) -> Measured:
     block. All networks are trained alike, by the settings; in one repetition each starts from the same weights at
     every side. `eval_split` is looked at once for each, after its training.
     """
+    check_writable(settings.checkpoint_folder)
+    sides = settings.block_sides or _doubled(settings.patch_size, settings.image_size)
+    if len(sides) < 2:
+        needed = f"a divisor of image_size = {settings.image_size}, below it,"
+        raise ValueError(refusal("patch_size", settings.patch_size, needed, settings.image_size // 2))
     splits = ("train", "validation", settings.eval_split)
     train, validation, measured = (load(settings, split) for split in splits)
-    sides = settings.block_sides or _doubled(settings.patch_size, settings.image_size)
     accuracy = torch.empty(len(NETWORKS), len(sides), settings.num_seeds)
     by_epoch = torch.empty(*accuracy.shape, settings.epochs)
     histories: list[TrainingHistory] = []
@@ -46,7 +51,7 @@ def run(settings: LocalitySettings) -> Measured:
                 histories.append(history)
                 accuracy[row, column, index] = evaluate(model, measured).accuracy
                 by_epoch[row, column, index] = torch.tensor(history.validation_accuracy)
-    total = accuracy[:, -1] - accuracy[:, 0]  # lost from the largest blocks to the smallest
+    total = accuracy[:, -1] - accuracy[:, 0]  # lost from the whole image to the smallest blocks
     halving = (accuracy[:, 1:] - accuracy[:, :-1]).amin(1)  # the least that one step costs
     metrics = {
         "blocks_loss_vit": total[0].tolist(),
@@ -60,8 +65,10 @@ def run(settings: LocalitySettings) -> Measured:
 
 
 def _doubled(side: int, whole: int) -> list[int]:
-    """`side` and its doubles, as far as they divide the image."""
-    return [side] if whole % (2 * side) else [side, *_doubled(2 * side, whole)]
+    """`side` and its doubles, as far as they divide the image, and the image itself."""
+    if side == whole:
+        return [whole]
+    return [side, *_doubled(whole if whole % (2 * side) else 2 * side, whole)]
 
 
 def _new(settings: LocalitySettings, network: str, num_classes: int, index: int) -> nn.Module:

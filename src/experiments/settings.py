@@ -432,7 +432,7 @@ class LocalitySettings(ImagesSettings):
     block_sides: list[int] = Field(
         [],
         max_length=16,
-        description="pixels along a side of the blocks that are permuted, ascending; empty: one patch, then doubled",
+        description="pixels along a side of the permuted blocks, up to image_size; empty: a patch's, then doubled",
     )
 
     @model_validator(mode="after")
@@ -447,7 +447,14 @@ class LocalitySettings(ImagesSettings):
                 f"a divisor of image_size = {shown(size)}",
                 nearest,
             )
-        need(sides == sorted(set(sides)), "block_sides", sides, "an ascending list", sorted(set(sides)))
+        whole = sorted({*sides, size})
+        need(
+            not sides or (sides == whole and len(sides) > 1),
+            "block_sides",
+            sides,
+            f"an ascending list that ends with image_size = {shown(size)}",
+            whole,
+        )
         return self
 
 

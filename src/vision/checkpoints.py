@@ -5,7 +5,6 @@ The first line holds the SHA-256 of the rest, which is `torch.save`'s. So a flip
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.common.folders import sync
+from src.common.folders import write_whole
 from src.vision.images import ImageSet, StreamedImages
 from src.vision.settings import FREE_ON_RESUME, TrainingSettings
 
@@ -74,19 +73,9 @@ def write(path: Path, known: Mapping[str, Any], state: Mapping[str, Any]) -> Non
     if kinds := torch.serialization.get_unsafe_globals_in_checkpoint(buffer):
         needed = "numbers, strings, tensors, and lists and dicts of them, are needed"
         raise ValueError(f"callback returned {', '.join(kinds)}, which a checkpoint cannot keep; {needed}")
-    content = buffer.getbuffer()
+    content = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(partial, "wb") as file:
-            file.write(MARK + hashlib.sha256(content).hexdigest().encode() + b"\n")
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, MARK + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
 def read(path: Path, known: Mapping[str, Any]) -> dict[str, Any] | None:

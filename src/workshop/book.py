@@ -11,8 +11,8 @@ from src.common.folders import locked, write_whole
 from src.common.sources import ROOT
 from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS
-from src.workshop.chapters import BOOK, holds, notebook, run, wanted_run
-from src.workshop.runs import BOOK_OUT, read_run
+from src.workshop.chapters import holds, run, wanted_run
+from src.workshop.runs import BOOK, BOOK_OUT, notebook, read_run
 
 
 def build_book(report: Callable[[str], None], *, update: bool = False) -> Path:

@@ -19,7 +19,7 @@ from src.experiments.base import Parameters
 from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 from src.workshop.measure import OUT_VARIABLE
-from src.workshop.runs import BOOK, book_runs, read_run
+from src.workshop.runs import book_runs, notebook, read_run
 
 
 class ChapterError(RuntimeError):
@@ -33,10 +33,6 @@ class ChapterError(RuntimeError):
 def import_path() -> str:
     """PYTHONPATH with which another process imports this very `src`."""
     return os.pathsep.join(filter(None, [str(sources.ROOT), os.environ.get("PYTHONPATH")]))
-
-
-def notebook(chapter: str) -> Path:
-    return BOOK / f"{chapter}.ipynb"
 
 
 def chapter_digest(chapter: str) -> str:

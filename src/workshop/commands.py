@@ -123,8 +123,7 @@ def _list_parameters(chapter: str) -> None:
     values = [(name, repr(getattr(settings, name)), rule(field), field.description) for name, field in fields]
     print(_aligned([("parameter", "default", "allowed", "meaning"), *values]))
     for preset in presets():
-        sections = preset_sections(preset).items()
-        for section, changed in sections:
+        for section, changed in preset_sections(preset).items():
             if section == chapter or section in _claims(chapter):
                 values = ", ".join(f"{name}={value}" for name, value in changed.items())
                 print(f"\npreset {preset}, {section}: {values}")

@@ -11,6 +11,10 @@ BOOK = ROOT / "book"
 BOOK_OUT = ROOT / "outputs" / "book"
 
 
+def notebook(chapter: str) -> Path:
+    return BOOK / f"{chapter}.ipynb"
+
+
 def read_run(out: Path) -> dict:
     """What run.json says of a finished run; empty where there is none."""
     try:
@@ -36,5 +40,5 @@ def _device(out: Path) -> str:
 
 def title(chapter: str) -> str:
     """A chapter's heading, as its notebook has it."""
-    first = json.loads((BOOK / f"{chapter}.ipynb").read_text())["cells"][0]["source"]
+    first = json.loads(notebook(chapter).read_text())["cells"][0]["source"]
     return next(line.removeprefix("# ").strip() for line in first if line.startswith("# "))

@@ -26,6 +26,7 @@ from src.experiments.settings import FOLDERS
 from src.experiments.table import CHAPTERS
 from src.workshop import chapters
 from src.workshop.names import folder_name, folder_part
+from src.workshop.runs import read_run
 
 MOST_POINTS = 10_000
 CONNECT_SECONDS = 10
@@ -34,7 +35,6 @@ FINISHED, BEFORE, FAILED = "finished", "finished before", "failed"
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 PROGRAM = [sys.executable, "-m", "src"]
 ONE_STARTS, ENDED = threading.Lock(), threading.Event()  # of a cluster that ends, no point begins
-ONE_PARSES = threading.Lock()  # ast.parse in two threads at once fails now and then in Python 3.11
 REFUSED = 2  # exit code of a run that says no to its input: of no use to try again
 
 
@@ -204,7 +204,7 @@ def _sort_out(
         folder = out / point.name
         wanted = {"chapter": chapter, "parameters": point.settings.model_dump(), "digest": digest}
         if chapters.finished(folder, wanted):
-            outcomes[point.name] = Outcome(BEFORE, chapters.read_run(folder)["wall_seconds"])
+            outcomes[point.name] = Outcome(BEFORE, read_run(folder)["wall_seconds"])
         else:
             waiting[point.name] = (command(chapter, point.settings, folder), folder, digest, Path.cwd())
     return outcomes, waiting
@@ -235,9 +235,7 @@ def execute(arguments: Sequence[str], folder: Path, digest: str, here: Path = Pa
     if not folder.parent.is_dir():
         needed = "a folder that all share is needed"
         return Outcome(FAILED, reason=f"{folder.parent} is not there on {platform.node()}; {needed}")
-    with ONE_PARSES:
-        same = chapters.chapter_digest(arguments[1]) == digest
-    if not same:
+    if chapters.chapter_digest(arguments[1]) != digest:
         fault = f"source, book or versions on {platform.node()} are not those that the sweep began with"
         return Outcome(FAILED, reason=fault)
     with ONE_STARTS:
@@ -262,7 +260,7 @@ def execute(arguments: Sequence[str], folder: Path, digest: str, here: Path = Pa
         raise RuntimeError("its process was killed, out of memory perhaps")
     if point.returncode:
         raise RuntimeError(reason)
-    return Outcome(FINISHED, chapters.read_run(folder)["wall_seconds"])
+    return Outcome(FINISHED, read_run(folder)["wall_seconds"])
 
 
 def _end_with_parent() -> Callable[[], object] | None:

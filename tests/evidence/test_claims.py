@@ -15,25 +15,7 @@ from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 from src.evidence.verdicts import Finding, by_epochs, by_factor, judge, strongest, t_interval
 from src.experiments.table import CHAPTERS
-
-
-def record(metrics: dict, **changes) -> Record:
-    made = Record(
-        claim="idealized",
-        chapter="02_theory",
-        parameters={"seed": 0, "num_seeds": 2},
-        seed=0,
-        scale="laptop",
-        metrics=metrics,
-        device="cpu",
-        versions={"torch": "2"},
-        commit="c",
-        source_digest="d",
-        started="2026-01-01",
-        wall_seconds=1.0,
-        peak_memory_bytes=1,
-    )
-    return replace(made, **changes)
+from tests.records import record
 
 
 def on_images(

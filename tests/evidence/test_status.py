@@ -6,25 +6,21 @@ from dataclasses import replace
 import pytest
 
 from src.evidence.claims import CLAIMS, CLASSES
-from src.evidence.records import Record
 from src.evidence.status import chapters_table, command, duration_text, missing_table, records_table
 from src.experiments.resolve import resolve, scale_of
 from src.experiments.table import EXPERIMENTS
+from tests.records import record
 
-RECORD = Record(
+RECORD = record(
+    {f"accuracy_{arm}_10": [0.9, 0.9] for arm in ("kept", "scratch", "uniform", "other_partition")},
     claim="transfer",
     chapter="04_transfer",
     parameters={"seed": 3, "num_seeds": 2},
     seed=3,
-    scale="laptop",
-    metrics={f"accuracy_{arm}_10": [0.9, 0.9] for arm in ("kept", "scratch", "uniform", "other_partition")},
     device="a device",
-    versions={"torch": "2"},
     commit="abc123",
-    source_digest="d",
     started="2026-01-02T03:04:05+00:00",
     wall_seconds=250.0,
-    peak_memory_bytes=1,
 )
 
 

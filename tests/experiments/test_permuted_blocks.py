@@ -40,7 +40,13 @@ def test_the_whole_image_is_not_permuted_and_smaller_blocks_are():
 
 @pytest.mark.parametrize(
     ("sides", "said"),
-    [([3, 16], "a divisor of image_size = 16"), ([0, 16], "a divisor"), ([8, 4], "the nearest: [4, 8]")],
+    [
+        ([3, 16], "a divisor of image_size = 16"),
+        ([0, 16], "a divisor"),
+        ([8, 4], "the nearest: [4, 8, 16]"),
+        ([4, 8], "ends with image_size = 16"),
+        ([16], "ends with image_size = 16"),
+    ],
 )
 def test_sides_that_do_not_fit_are_refused_by_name(sides, said):
     with pytest.raises(ValueError, match="block_sides = ") as refusal:
@@ -49,7 +55,14 @@ def test_sides_that_do_not_fit_are_refused_by_name(sides, said):
 
 
 @pytest.mark.parametrize(
-    ("patch", "size", "sides"), [(2, 16, [2, 4, 8, 16]), (4, 28, [4]), (7, 28, [7, 14, 28]), (8, 8, [8])]
+    ("patch", "size", "sides"), [(2, 16, [2, 4, 8, 16]), (4, 28, [4, 28]), (7, 28, [7, 14, 28]), (8, 8, [8])]
 )
 def test_sides_that_are_not_given_are_a_patch_and_its_doubles(patch, size, sides):
     assert permuted_blocks._doubled(patch, size) == sides
+
+
+def test_an_image_that_is_one_patch_has_nothing_to_permute(unchecked):
+    with pytest.raises(
+        ValueError, match="patch_size = 16: a divisor of image_size = 16, below it, is needed"
+    ):
+        permuted_blocks.run(SETTINGS.changed(patch_size=16))

@@ -49,10 +49,10 @@ def _main():
 
 def small_book(folder):
     """The command `book` on a copy of book/ in `folder`, with one chapter, and without the HTML."""
-    from src.workshop import book, chapters
+    from src.workshop import book, runs
 
     book.CHAPTERS = {"01_dataset": book.CHAPTERS["01_dataset"]}
-    book.BOOK_OUT, book.BOOK, chapters.BOOK = folder / "out", folder / "book", folder / "book"
+    book.BOOK_OUT, book.BOOK, runs.BOOK = folder / "out", folder / "book", folder / "book"
     book._build_html = lambda executed, report: book.BOOK_OUT
     return _main()
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from src.workshop.chapters import BOOK
+from src.workshop.runs import BOOK
 
 IMAGES = {
     "train_limit": 64, "image_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2, "mlp_dim": 8,

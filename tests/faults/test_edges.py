@@ -19,7 +19,8 @@ from src.common.folders import locked, new_folder, visible, write_whole
 from src.evidence.figures.vision import example_images
 from src.evidence.records import Record, load_records
 from src.vision.images import load_images
-from src.workshop import book, chapters, measure, sweep
+from src.workshop import book, chapters, measure, runs, sweep
+from src.workshop.runs import BOOK
 
 TINY = ["-p", "num_seeds=1", "-p", "num_samples=50", "-p", "device=cpu"]
 RECORD = Record(
@@ -99,7 +100,7 @@ def test_a_second_build_of_the_book_says_so(tmp_path, capsys, monkeypatch):
 
 def test_an_edit_that_was_saved_meanwhile_is_not_overwritten(tmp_path, monkeypatch, capsys):
     file, executed = committed(tmp_path), tmp_path / "executed"
-    monkeypatch.setattr(chapters, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(runs, "BOOK", tmp_path / "book")
     executed.mkdir()
     done = chapters.wanted_run("01_dataset", chapters.resolve("01_dataset"))
     (executed / "run.json").write_text(json.dumps(done))
@@ -164,7 +165,7 @@ def test_another_locale_changes_nothing():
     }
     for arguments, code in ((["list", "01_dataset"], 0), (["run", "01_dataset", "-pseed=-1"], 2)):
         command = [sys.executable, "-m", "src", *arguments]
-        done = subprocess.run(command, env=plain, capture_output=True, cwd=chapters.BOOK.parent)
+        done = subprocess.run(command, env=plain, capture_output=True, cwd=BOOK.parent)
         assert done.returncode == code and "int, ≥ 0" in (done.stdout + done.stderr).decode("utf-8")
 
 
@@ -220,7 +221,7 @@ def test_a_point_of_a_sweep_has_the_callers_folder(tmp_path, monkeypatch):
         "PROGRAM",
         [sys.executable, "-c", "import os; open('here', 'w').write(os.environ['SPATIAL_DATA'])"],
     )
-    monkeypatch.setattr(chapters, "read_run", lambda folder: {"wall_seconds": 0.0})
+    monkeypatch.setattr(sweep, "read_run", lambda folder: {"wall_seconds": 0.0})
     monkeypatch.setenv("SPATIAL_DATA", "mine")
     caller = tmp_path / "caller"
     caller.mkdir()

@@ -20,7 +20,7 @@ import pytest
 from small import IMAGES, committed
 
 from src.evidence.records import load_records
-from src.workshop.chapters import BOOK
+from src.workshop.runs import BOOK
 
 ROUNDS = [0, *(pytest.param(seed, marks=pytest.mark.many) for seed in range(1, 5))]
 STRUCTURE = ["record", "structure", "-p", "num_seeds=1", "-p", "num_samples=50", "-p", "device=cpu"]

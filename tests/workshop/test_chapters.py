@@ -22,7 +22,7 @@ def editable(monkeypatch, tmp_path):
     for name in ("requirements.txt", "requirements.lock"):
         shutil.copy(sources.ROOT / name, tmp_path)
     monkeypatch.setattr(sources, "ROOT", tmp_path)
-    monkeypatch.setattr(chapters, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(runs, "BOOK", tmp_path / "book")
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     return tmp_path
 

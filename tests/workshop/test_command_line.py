@@ -13,9 +13,9 @@ from src.evidence.claims import CLAIMS
 from src.evidence.records import Record, load_records
 from src.experiments.settings import StructureSettings
 from src.experiments.table import CHAPTERS
-from src.workshop.chapters import BOOK
 from src.workshop.measure import as_recorded, source_digest
 from src.workshop.names import LONGEST, folder_name
+from src.workshop.runs import BOOK
 
 TINY = ["-p", "num_seeds=2", "-p", "grid_side=4", "-p", "num_samples=50"]
 

@@ -11,7 +11,7 @@ from src.evidence.claims import CLAIMS
 from src.experiments.resolve import resolve
 from src.experiments.settings import ImagesSettings
 from src.experiments.table import BENCHMARKS, CHAPTERS, RECORDS
-from src.workshop.chapters import BOOK
+from src.workshop.runs import BOOK
 
 WITH_A_RUN = [chapter for chapter in CHAPTERS if chapter[0].isdigit() or chapter == "scale"]
 ON_IMAGES = [chapter for chapter in WITH_A_RUN if issubclass(CHAPTERS[chapter].settings, ImagesSettings)]

@@ -16,7 +16,8 @@ from src.__main__ import main
 from src.evidence.records import load_records
 from src.experiments.resolve import resolve
 from src.experiments.settings import StructureSettings
-from src.workshop import chapters, sweep
+from src.workshop import sweep
+from src.workshop.runs import read_run
 
 TINY = ["-p", "num_seeds=1", "-p", "block=2", "-p", "num_samples=50"]
 
@@ -271,4 +272,4 @@ def test_points_run_on_the_workers_of_a_running_scheduler(tmp_path, capsys):
         cluster.wait_for_workers(1)
         assert main(command) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["grid_side=4", "finished"]
-    assert chapters.read_run(tmp_path / "grid_side=4")["chapter"] == "01_dataset"
+    assert read_run(tmp_path / "grid_side=4")["chapter"] == "01_dataset"

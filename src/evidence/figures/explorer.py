@@ -1,17 +1,15 @@
 """Whom a patch's encoding resembles, and where each head looks from it: one self-contained piece of HTML."""
 
-import base64
-import hashlib
 import json
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex
 
-from src.evidence.html import Html, render, source_text
+from src.evidence.claims import MODELS
+from src.evidence.html import Html, base64_text, widget
 from src.evidence.records import Record
 
-MODELS = {"content": "vanilla", "positional": "positional attention"}
 STAGES = ("before", "during", "after")
 
 
@@ -44,8 +42,9 @@ def patch_explorer(record: Record, *, title: str = "Whom does a patch resemble?"
     attention = {kind: record.arrays[f"attention_{kind}"][:, :, 1:, 1:] for kind in MODELS}
     colours = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
     layers, heads = attention["content"].shape[:2]
-    body = render(
-        "explorer.html",
+    return widget(
+        "explorer",
+        "patch-explorer",
         title=title,
         rows=rows,
         columns=columns,
@@ -53,7 +52,7 @@ def patch_explorer(record: Record, *, title: str = "Whom does a patch resemble?"
         heads=heads,
         stages=json.dumps(_stage_names(record)),
         last=len(STAGES) - 1,
-        colours=_base64(colours),
+        colours=base64_text(colours),
         stops=",".join(to_hex(colour / 255) for colour in colours[::17]),
         low=f"{low:.2f}",
         high=f"{high:.2f}",
@@ -66,12 +65,6 @@ def patch_explorer(record: Record, *, title: str = "Whom does a patch resemble?"
             for index, (kind, name) in enumerate(MODELS.items())
         ],
     )
-    digest = hashlib.sha256(body.encode()).hexdigest()[:12]
-    style, script = (source_text(f"explorer.{kind}") for kind in ("css", "js"))
-    return Html(
-        f'<div class="patch-explorer" id="patch-explorer-{digest}" {body}</div>\n'
-        f"<style>\n{style}</style>\n<script>\n{script}</script>\n"
-    )
 
 
 def _stage_names(record: Record) -> list[str]:
@@ -80,8 +73,4 @@ def _stage_names(record: Record) -> list[str]:
 
 
 def _levels(shares: np.ndarray) -> str:
-    return _base64(np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8))
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+    return base64_text(np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8))

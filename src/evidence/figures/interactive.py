@@ -1,7 +1,5 @@
 """A slider through training, for readers without Python: one self-contained piece of HTML."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike
 
-from src.evidence.html import render, source_text
+from src.evidence.html import base64_text, widget
 
 
 @dataclass(frozen=True)
@@ -61,20 +59,15 @@ def training_slider(
     curves = {name: _checked(f"curves[{name!r}]", values, (len(steps),)) for name, values in curves.items()}
     if attention is None and not curves:
         raise ValueError("attention is None and curves is empty: give at least one of them")
-    body = render(
-        "slider.html",
+    html = widget(
+        "slider",
+        "training-slider",
         steps=json.dumps(steps.tolist()),
         end=len(steps) - 1,
         title=title,
         label=label,
         map=None if attention is None else _heat_map(attention, len(steps), sets),
         curves=[_curve(name, steps, values) for name, values in curves.items()],
-    )
-    digest = hashlib.sha256(body.encode()).hexdigest()[:12]
-    style, script = (source_text(f"slider.{kind}") for kind in ("css", "js"))
-    html = (
-        f'<div class="training-slider" id="training-slider-{digest}" {body}</div>\n'
-        f"<style>\n{style}</style>\n<script>\n{script}</script>\n"
     )
     return TrainingSlider(len(steps), tuple(curves), html)
 
@@ -116,8 +109,8 @@ def _heat_map(attention: ArrayLike, num_steps: int, sets: int | None) -> dict[st
     num_sets = num_patches // sets if sets else 1
     return {
         "size": num_patches,
-        "levels": _base64(levels),
-        "colours": _base64(colours),
+        "levels": base64_text(levels),
+        "colours": base64_text(colours),
         "num_sets": num_sets,
         "borders": "".join(f"M{k} 0V{num_sets}M0 {k}H{num_sets}" for k in range(1, num_sets)),
         "stops": ",".join(to_hex(colour / 255) for colour in colours[::17]),
@@ -139,7 +132,3 @@ def _curve(name: str, steps: np.ndarray, values: np.ndarray) -> dict[str, object
         "low": f"{low:.3g}",
         "high": f"{high:.3g}",
     }
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
