@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -269,7 +270,8 @@ def test_a_record_that_is_told_to_end_leaves_nothing(tmp_path):
         assert process.communicate(timeout=60)[1] == "interrupted; nothing half-written was left\n"
     finally:
         process.kill()
-    assert process.returncode == 130 and not list(tmp_path.iterdir())
+    # Interrupted inside an exec, such as a dataclass in the making, Python itself ends by SIGINT: to a shell 130, too.
+    assert process.returncode in (130, -signal.SIGINT) and not list(tmp_path.iterdir())
 
 
 def test_a_failing_chapter_fails_the_command_and_leaves_nothing(tmp_path, capsys):
