@@ -1,17 +1,18 @@
-"""The book: every chapter executed where it is stale, and the HTML made of the executions."""
+"""The book: every chapter executed where it is stale, a core each, and the HTML made of the executions."""
 
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from src.common.folders import locked, write_whole
 from src.common.sources import ROOT
 from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS
-from src.workshop.chapters import holds, run, wanted_run
+from src.workshop import sweep
+from src.workshop.chapters import ChapterError, holds, wanted_run
 from src.workshop.runs import BOOK, BOOK_OUT, notebook, read_run
 
 
@@ -22,12 +23,14 @@ def build_book(report: Callable[[str], None], *, update: bool = False) -> Path:
 
     Raises
     ------
-    ChapterError : a chapter failed. RuntimeError : the HTML build did, or lacks a page.
+    ChapterError : chapters failed. RuntimeError : the HTML build did, or lacks a page.
     FileExistsError : another build is at work. ValueError : a chapter was edited meanwhile; `update` leaves it.
     """
     BOOK_OUT.mkdir(parents=True, exist_ok=True)
     with locked(BOOK_OUT / ".lock", "another build of the book is at work; wait for its end"):
-        executed = {chapter: _fresh(chapter, report) for chapter in CHAPTERS}
+        for shows_runs in (False, True):  # a page that shows the runs of the others comes after them
+            _execute([name for name, page in CHAPTERS.items() if page.shows_runs == shows_runs], report)
+        executed = {chapter: BOOK_OUT / chapter for chapter in CHAPTERS}
         if update:
             for chapter, folder in executed.items():
                 _replace(chapter, folder)
@@ -37,16 +40,17 @@ def build_book(report: Callable[[str], None], *, update: bool = False) -> Path:
     return html
 
 
-def _fresh(chapter: str, report: Callable[[str], None]) -> Path:
-    """The chapter's execution at its defaults: the one at hand where its digest still holds, else a new one."""
-    out, settings = BOOK_OUT / chapter, resolve(chapter)
-    if holds(out, wanted_run(chapter, settings)):
-        report(f"{chapter}: unchanged")
-        return out
-    if out.exists():
-        shutil.rmtree(out)
-    report(f"{chapter}: executing")
-    return run(chapter, settings, out, report=report)
+def _execute(chapters: Sequence[str], report: Callable[[str], None]) -> None:
+    """Have each chapter's execution at its defaults below BOOK_OUT: the one at hand where its digest still holds."""
+    points = [sweep.Point(chapter, chapter, resolve(chapter)) for chapter in chapters]
+    for point in points:
+        out = BOOK_OUT / point.name
+        if out.exists() and not holds(out, wanted_run(point.chapter, point.settings)):
+            shutil.rmtree(out)
+    outcomes = sweep.run(points, BOOK_OUT, sweep.Way(retries=0), report)
+    broken = [outcome.reason for outcome in outcomes.values() if outcome.status == sweep.FAILED]
+    if broken:
+        raise ChapterError("; ".join(broken), refused=False)
 
 
 def _replace(chapter: str, folder: Path) -> None:

@@ -165,7 +165,6 @@ def sweep_chapter(options: argparse.Namespace) -> int:
         )
     changed = [*_preset(options), *options.parameter, *options.grid]
     outcomes = sweep.run(
-        chapter,
         points,
         options.out or Path("outputs", "sweeps", folder_name(chapter, changed)),
         sweep.Way(workers, options.scheduler, _count("--retries", options.retries, least=0)),

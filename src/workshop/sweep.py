@@ -1,4 +1,4 @@
-"""A sweep: a chapter at every point of a grid, each point a `python -m src run` process that dask starts."""
+"""A sweep: chapters at many settings, each of these points a `python -m src run` process that dask starts."""
 
 import ctypes
 import math
@@ -40,9 +40,10 @@ REFUSED = 2  # exit code of a run that says no to its input: of no use to try ag
 
 @dataclass(frozen=True)
 class Point:
-    """One execution of a sweep: the name of its folder, and the settings of the chapter."""
+    """One execution of a sweep: the name of its folder, the chapter and its settings."""
 
     name: str
+    chapter: str
     settings: Parameters
 
 
@@ -103,7 +104,7 @@ def grid_points(
         if name in points:
             raise ValueError(f"-g: two points would share the folder {name}; values that name two are needed")
         settings = resolve_run(chapter, [*overrides, *chosen], preset=preset)
-        points[name] = Point(name, _own_folders(settings, name))
+        points[name] = Point(name, chapter, _own_folders(settings, name))
     return list(points.values())
 
 
@@ -154,7 +155,6 @@ def _range(text: str, values: str) -> list[str]:
 
 
 def run(
-    chapter: str,
     points: Sequence[Point],
     out: str | Path,
     way: Way = Way(),
@@ -170,7 +170,7 @@ def run(
     KeyboardInterrupt : finished points stay; of the others nothing does, unless a worker elsewhere still runs them.
     """
     out = Path(out).absolute()
-    outcomes, waiting = _sort_out(chapter, points, out)
+    outcomes, waiting = _sort_out(points, out)
     cluster = _running_cluster(way.scheduler) if way.scheduler else _local_cluster(way.workers)
     if not waiting:
         return outcomes
@@ -196,17 +196,18 @@ def run(
 
 
 def _sort_out(
-    chapter: str, points: Sequence[Point], out: Path
+    points: Sequence[Point], out: Path
 ) -> tuple[dict[str, Outcome], dict[str, tuple[list[str], Path, str, Path]]]:
     """Outcomes of the points that are there already, and for each of the others what `execute` takes."""
-    outcomes, waiting, digest = {}, {}, chapters.chapter_digest(chapter)
+    outcomes, waiting = {}, {}
+    digests = {chapter: chapters.chapter_digest(chapter) for chapter in {point.chapter for point in points}}
     for point in points:
-        folder = out / point.name
-        wanted = {"chapter": chapter, "parameters": point.settings.model_dump(), "digest": digest}
+        folder, digest = out / point.name, digests[point.chapter]
+        wanted = {"chapter": point.chapter, "parameters": point.settings.model_dump(), "digest": digest}
         if chapters.finished(folder, wanted):
             outcomes[point.name] = Outcome(BEFORE, read_run(folder)["wall_seconds"])
         else:
-            waiting[point.name] = (command(chapter, point.settings, folder), folder, digest, Path.cwd())
+            waiting[point.name] = (command(point.chapter, point.settings, folder), folder, digest, Path.cwd())
     return outcomes, waiting
 
 

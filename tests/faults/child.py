@@ -49,8 +49,9 @@ def _main():
 
 def small_book(folder):
     """The command `book` on a copy of book/ in `folder`, with one chapter, and without the HTML."""
-    from src.workshop import book, runs
+    from src.workshop import book, runs, sweep
 
+    sweep.PROGRAM = [sys.executable, __file__, str(folder)]  # chapters are executed from the copy, too
     book.CHAPTERS = {"01_dataset": book.CHAPTERS["01_dataset"]}
     book.BOOK_OUT, book.BOOK, runs.BOOK = folder / "out", folder / "book", folder / "book"
     book._build_html = lambda executed, report: book.BOOK_OUT

@@ -167,7 +167,7 @@ out.mkdir()
 
 def test_what_breaks_is_tried_again_and_what_refuses_is_not(pretended, tmp_path):
     lines, points = [], sweep.grid_points("01_dataset", ["seed=0:5"])
-    outcomes = sweep.run("01_dataset", points, tmp_path / "out", sweep.Way(workers=2), lines.append)
+    outcomes = sweep.run(points, tmp_path / "out", sweep.Way(workers=2), lines.append)
     assert pretended() == ["0", "0", "1", "2", "2", "2", "3", "4", "4"]
     assert outcomes == {
         "seed=0": sweep.Outcome(sweep.FINISHED, 1.0),
@@ -182,7 +182,7 @@ def test_what_breaks_is_tried_again_and_what_refuses_is_not(pretended, tmp_path)
 
 def test_a_point_that_is_killed_each_time_says_so(pretended, tmp_path):
     points = sweep.grid_points("01_dataset", ["seed=4"])
-    outcomes = sweep.run("01_dataset", points, tmp_path / "out", sweep.Way(workers=1, retries=0))
+    outcomes = sweep.run(points, tmp_path / "out", sweep.Way(workers=1, retries=0))
     assert outcomes["seed=4"].reason == "its process was killed, out of memory perhaps"
     assert not (tmp_path / "out").exists()
 
