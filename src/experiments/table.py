@@ -63,6 +63,7 @@ CHAPTERS = {
     "claims": Chapter(shows=RECORDS),
     "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
+    "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
 }
 

@@ -24,7 +24,7 @@ class SpatialDistribution:
 
     One set, drawn uniformly, is informative: each of its patches is label * feature + noise. Every other patch
     carries +feature or -feature with probability q / 2 each (a distractor), or nothing; plus noise. The noise is
-    normal, orthogonal to the feature, with variance `noise_std`² in every other direction.
+    normal, orthogonal to the feature, with standard deviation `noise_std` in every other direction.
 
     Parameters
     ----------
