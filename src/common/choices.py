@@ -1,16 +1,35 @@
 """Refusals: one line that names the argument, the value, what is needed and the nearest valid choice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from textwrap import shorten
+from types import MappingProxyType
 
 SEARCHED = 50_000  # how far from a value its nearest divisor is looked for
+_OTHER_NAMES: ContextVar[Mapping[str, str]] = ContextVar("other names", default=MappingProxyType({}))
+
+
+@contextmanager
+def arguments_called(**names: str) -> Iterator[None]:
+    """Refusals inside it call arguments by the caller's own words: `with arguments_called(limit="train_limit")`."""
+    token = _OTHER_NAMES.set(names)
+    try:
+        yield
+    finally:
+        _OTHER_NAMES.reset(token)
+
+
+def called(argument: str) -> str:
+    """What `arguments_called` calls it; outside of that its own name."""
+    return _OTHER_NAMES.get().get(argument, argument)
 
 
 def refusal(name: str, value: object, needed: str, nearest: object = None) -> str:
     """`name = value: needed is needed; the nearest: …`, at most 200 signs whatever the value is."""
     end = "" if nearest is None else f"; the nearest: {shown(nearest, 24, quoted=False)}"
-    return f"{name} = {shown(value)}: {shorten(needed, 85, placeholder=' …')} is needed{end}"
+    return f"{called(name)} = {shown(value)}: {shorten(needed, 85, placeholder=' …')} is needed{end}"
 
 
 def shown(value: object, most: int = 40, *, quoted: bool = True) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.common.choices import refusal
+from src.common.choices import arguments_called, refusal
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int
@@ -122,7 +122,10 @@ def load(settings: ImagesSettings, split: str) -> Images:
     """One split of the data set; the limit holds for training images alone."""
     limit = settings.train_limit if split == "train" and settings.train_limit else None
     folder, size = settings.data_folder or None, settings.image_size
-    return load_images(settings.dataset, folder, split, limit, image_size=size, download=settings.download)
+    with arguments_called(name="dataset", root="data_folder", limit="train_limit"):
+        return load_images(
+            settings.dataset, folder, split, limit, image_size=size, download=settings.download
+        )
 
 
 def new_models(settings: ImagesSettings, kind: str, num_classes: int) -> dict[str, list[Trained]]:

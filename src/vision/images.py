@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.common.choices import one_of
+from src.common.choices import called, one_of, refusal
 from src.common.seeding import child_generator
 from src.common.shapes import Int64, UInt8
 
@@ -27,6 +27,7 @@ SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2
 SPLIT_SEED = 0  # not the run's seed: splits, and the subsets that `limit` takes, are the same for every run
 LABEL_FILES = ("labels.csv", "labels.txt", "val_annotations.txt")
+CLASS_NAMES_FILE = "classes.txt"
 BLOCK_BYTES = 2**28  # of images that are handed on at once, so that work shared by many steps is done once
 
 # Mean and standard deviation of each channel, pixels in [0, 1]; for a folder those of ImageNet.
@@ -198,7 +199,9 @@ def load_images(
     A folder holds ``train/<class>/*`` with ``val/<class>/*`` or ``test/<class>/*``, which is the test set
     (with both, `val` is the validation set), or ``<class>/*`` alone. In the place of class folders there may
     be a file `labels.csv`, `labels.txt` or `val_annotations.txt`: ``image,class`` a line, comma or tab, no
-    header.
+    header. A file `classes.txt` in the data set's own folder, above `train`, may give the classes readable
+    names, UTF-8: the class folder, whitespace, its name, a class a line, no header; without a line a class
+    is called as its folder. Labels are in the order of the folders' names either way.
     """
     root = Path(root if root is not None else os.environ.get("SPATIAL_DATA", "data")).expanduser()
     one_of("split", split, SPLITS)
@@ -219,7 +222,8 @@ def _folder_named(name: str, root: Path) -> Path:
     folder = next((folder for folder in candidates if folder.is_dir()), None)
     if folder is None:
         one_of("name", name, NAMES, " or a folder")
-        raise FileNotFoundError(f"{root}: no such folder; root (or SPATIAL_DATA) must be a folder of images")
+        needed = f"{called('root')} (or SPATIAL_DATA) must be a folder of images"
+        raise FileNotFoundError(f"{root}: no such folder; {needed}")
     return folder
 
 
@@ -255,9 +259,7 @@ def _rows_of(split: str, pool: _Pool) -> Int64[Tensor, " rows"]:
 def _balanced(labels: Int64[Tensor, " n"], rows: Int64[Tensor, " m"], limit: int) -> Int64[Tensor, " limit"]:
     if not 1 <= limit <= len(rows):
         nearest = min(max(limit, 1), len(rows))
-        raise ValueError(
-            f"limit={limit}: 1 to {len(rows)} images of this split is needed; the nearest: {nearest}"
-        )
+        raise ValueError(refusal("limit", limit, f"1 to {len(rows)} images of this split", nearest))
     rank, _ = _rank_in_class(labels[rows], "limit")
     in_turn = (rank * (int(labels.max()) + 1) + labels[rows]).argsort()  # one of each class, then a second …
     return rows[in_turn[:limit].sort().values]
@@ -318,9 +320,8 @@ def _what_is_wrong(name: str, kind: type, root: Path, part: str, error: Exceptio
         files = [(root / kind.base_folder / file, md5) for file, md5 in listed]
     for file, md5 in files:
         if not file.exists():
-            return FileNotFoundError(
-                f"{name}: {file} is missing; set root (or SPATIAL_DATA), or pass download=True"
-            )
+            needed = f"set {called('root')} (or SPATIAL_DATA), or pass download=True"
+            return FileNotFoundError(f"{name}: {file} is missing; {needed}")
         if not check_integrity(file, md5):
             return ValueError(
                 f"{name}: {file} is damaged (its checksum differs); remove it, pass download=True"
@@ -361,9 +362,10 @@ def _folder(root: Path, split: str, load_files: Callable) -> _Pool:
     else:
         source, holds = train, (SPLITS, SPLITS[:2], SPLITS[:1])[len(given)]
     paths, labels, classes = _labelled_files(source, classes)
+    names = _read_class_names(root / CLASS_NAMES_FILE, classes)
 
     def load(rows: Tensor, image_size: int | None) -> ImageSet | StreamedImages:
-        return load_files([paths[row] for row in rows], labels[rows], classes, image_size)
+        return load_files([paths[row] for row in rows], labels[rows], names, image_size)
 
     return _Pool(labels, classes, holds, load)
 
@@ -437,6 +439,25 @@ def _read_label_file(file: Path) -> dict[str, str]:
         if path not in class_of:
             raise ValueError(f"{file}: no class for {path}; each image of the folder is needed, once")
     return class_of
+
+
+def _read_class_names(file: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Readable names of the classes where there is such a file; those that it does not name stay as they are."""
+    names: dict[str, str] = {}
+    for number, line in enumerate(file.read_bytes().splitlines() if file.is_file() else (), 1):
+        here = f"{file}, line {number}"
+        try:
+            text = line.decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            raise ValueError(f"{here}: {line[:60]!r} is no UTF-8, which is needed") from None
+        folder, name, *_ = [*text.split(maxsplit=1), "", ""]
+        if not name:
+            raise ValueError(f"{here}: {text[:60]!r}; a class and its name, whitespace between, are needed")
+        one_of(f"{here}: class", folder, classes)
+        if folder in names:
+            raise ValueError(f"{here}: class {folder!r} is named twice; one name is needed")
+        names[folder] = name
+    return tuple(names.get(folder, folder) for folder in classes)
 
 
 def _image_files(folder: Path, known: dict[tuple[int, int], str] | None = None) -> list[str]:
@@ -524,7 +545,8 @@ def _readable_rows(paths: list[str], failed: dict[int, Exception], max_corrupt: 
             f"{len(failed)} of {len(paths)} images cannot be read: {named}{', …' if len(failed) > 5 else ''}"
         )
         if len(failed) > max_corrupt * len(paths):
-            raise ValueError(f"{fault}; max_corrupt={max_corrupt} is the share that may be skipped")
+            allowed = f"FolderLimits(max_corrupt={max_corrupt}) is the share that may be skipped"
+            raise ValueError(f"{fault}; {allowed}")
         warnings.warn(f"{fault}; skipped", stacklevel=4)
     return [row for row in range(len(paths)) if row not in failed]
 

@@ -92,6 +92,26 @@ def test_example_images_are_the_images_with_their_labels():
     assert all(np.array_equal(ax.images[0].get_array(), run.arrays["images"][i]) for i, ax in enumerate(axes))
 
 
+def test_long_names_of_classes_do_not_run_into_each_other():
+    run = record()
+    names = [
+        "great white shark, white shark, man-eater, man-eating shark",
+        "jack-o'-lantern",
+        "n01443537",
+    ] * 4
+    run.arrays["labels"] = np.array(names)
+    figure = vision.example_images(run)
+    figure.canvas.draw()
+    titles = [ax.title for ax in figure.axes]
+    assert [title.get_text() for title in titles[:3]] == [
+        "great white\nshark, white\nshark, …",
+        "jack-o'-\nlantern",
+        "n01443537",
+    ]
+    boxes = [title.get_window_extent() for title in titles]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_training_curves_are_the_mean_over_seeds():
     run = record()
     for ax, name in zip(vision.training_curves(run).axes, ("loss", "accuracy", "locality"), strict=True):

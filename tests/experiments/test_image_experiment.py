@@ -1,5 +1,7 @@
 """The experiment on images: policies, checkpoints, validation images, the cost, the paper's picture."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from src.experiments import images, pretrained
 from src.experiments.resolve import resolve
 from src.experiments.settings import ImagesSettings, PretrainedSettings
 from src.vision import training
+from src.vision.images import load_images
 
 TINY = ImagesSettings(
     num_seeds=1, patch_size=4, embed_dim=8, depth=1, mlp_dim=8, epochs=1, train_limit=64, permute=False
@@ -40,6 +43,32 @@ def test_settings_reach_the_training():
     )
     assert (how.epochs, how.checkpoint_every, how.gradient_clip) == (90, 3, None)
     assert (how.compile, how.warmup_epochs, how.accelerator) == (False, 2.5, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "cifr10"}, "dataset = 'cifr10': .* or a folder is needed; the nearest: cifar10"),
+        (
+            {"dataset": "imagefolder"},
+            r".*nowhere: no such folder; data_folder \(or SPATIAL_DATA\) must be .*",
+        ),
+        (
+            {"dataset": "cifar100"},
+            r"cifar100: .*nowhere.* is missing; set data_folder \(or SPATIAL_DATA\), .*",
+        ),
+        ({"train_limit": 5000}, "train_limit = 5000: 1 to 1295 images of this split is needed; .*: 1295"),
+        ({"image_size": 9}, "patch_size = 4: a divisor of image_size = 9 is needed; the nearest: 3"),
+    ],
+)
+def test_refused_images_name_the_experiments_parameters(tmp_path, changes, message):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        images.run(TINY.changed(data_folder=str(tmp_path / "nowhere"), **changes))
+    told = str(caught.value)
+    assert re.fullmatch(message, told)  # one line: a dot matches no other
+    assert not re.search(r"\b(name|root|limit)\b", told.replace(str(tmp_path), ""))
+    with pytest.raises(ValueError, match=r"^limit = 5000: "):  # the library's own names hold again after it
+        load_images("digits", limit=5000)
 
 
 @pytest.mark.parametrize("added", [False, True])

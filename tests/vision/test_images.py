@@ -232,6 +232,53 @@ def test_labels_from_a_file(tmp_path):
         assert fault in error_of(ValueError, "imagefolder", tmp_path, "test")
 
 
+@pytest.mark.parametrize("budget", [2**30, 0])  # in memory, streamed
+@pytest.mark.parametrize("parts", [("",), ("train", "val"), ("train", "val", "test")])
+def test_class_names_from_a_file_change_nothing_else(tmp_path, parts, budget, recwarn):
+    """In every layout the file lies in the data set's own folder; lines are in any order, and some may be missing."""
+    for part in parts:
+        make_folder(tmp_path / part, {"n1": 5, "n2": 5, "n3": 5})
+    options = {"image_size": 20, "folder_limits": FolderLimits(0.0, budget)}
+    plain = [load_images("imagefolder", tmp_path, split, **options) for split in SPLITS]
+    (tmp_path / "classes.txt").write_text("n3\tzebra\nn1   goldfish,  a café's \n", encoding="utf-8-sig")
+    named = [load_images("imagefolder", tmp_path, split, **options) for split in SPLITS]
+    for one, other in zip(plain, named, strict=True):
+        assert one.classes == ("n1", "n2", "n3")
+        assert other.classes == ("goldfish,  a café's", "n2", "zebra")
+        assert torch.equal(one.labels, other.labels) and one.digest() == other.digest()
+    assert not recwarn
+
+
+def test_class_names_hold_for_label_files_and_may_be_alike(tmp_path):
+    make_folder(tmp_path / "train", {"n1": 5, "n2": 5})
+    make_folder(tmp_path / "val", {"images": 2})
+    (tmp_path / "val" / "val_annotations.txt").write_text("000.png\tn2\n001.png\tn1\n")
+    (tmp_path / "classes.txt").write_text("n1 crane\nn2 crane\n")  # ImageNet has two: a bird, a machine
+    test = load_images("imagefolder", tmp_path, "test")
+    assert test.classes == ("crane", "crane") and test.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (b"n1 goldfish\nn9 shark", "line 2: class = 'n9': n1, n2 is needed; the nearest: n"),
+        (b"goldfish n1", "line 1: class = 'goldfish': n1, n2 is needed"),
+        (b"n1 goldfish\nn2 shark\nn1 carp", "line 3: class 'n1' is named twice; one name is needed"),
+        (b"n1 goldfish\nn2 \t\n", "line 2: 'n2'; a class and its name, whitespace between, are needed"),
+        (b"n1 goldfish\n\nn2 shark", "line 2: ''; a class and its name, whitespace between, are needed"),
+        (b"n1 goldfish\nn2 caf\xe9", r"line 2: b'n2 caf\xe9' is no UTF-8, which is needed"),
+        ("n1 goldfish".encode("utf-16"), "is no UTF-8, which is needed"),
+    ],
+)
+@pytest.mark.parametrize("split", SPLITS)
+def test_class_names_that_do_not_fit_are_refused(tmp_path, lines, fault, split):
+    for part in ("train", "val"):
+        make_folder(tmp_path / part, {"n1": 5, "n2": 5})
+    (tmp_path / "classes.txt").write_bytes(lines)
+    message = error_of(ValueError, "imagefolder", tmp_path, split)
+    assert message.startswith(f"{tmp_path / 'classes.txt'}, line ") and fault in message
+
+
 def test_folders_that_hold_no_data_set_are_refused(tmp_path):
     assert str(tmp_path / "nowhere") in error_of(FileNotFoundError, "imagefolder", tmp_path / "nowhere")
     assert f"{tmp_path}: no class folders" in error_of(FileNotFoundError, "imagefolder", tmp_path)
@@ -346,11 +393,16 @@ def test_a_folder_above_the_memory_budget_is_streamed(tmp_path):
 # --- arguments ---
 
 
-def test_arguments_outside_what_is_allowed_are_refused():
-    assert "the nearest: cifar10" in error_of(ValueError, "cifr10")
-    assert "the nearest: validation" in error_of(ValueError, "digits", split="valid")
-    assert "1 to 1295 images" in error_of(ValueError, "digits", limit=0)
-    assert "the nearest: 1295" in error_of(ValueError, "digits", limit=5000)
+def test_arguments_outside_what_is_allowed_are_refused_by_their_names(tmp_path):
+    assert re.fullmatch("name = 'cifr10': .*; the nearest: cifar10", error_of(ValueError, "cifr10"))
+    message = error_of(ValueError, "digits", split="valid")
+    assert re.fullmatch("split = 'valid': .*; the nearest: validation", message)
+    needed = "1 to 1295 images of this split is needed; the nearest:"
+    assert error_of(ValueError, "digits", limit=0) == f"limit = 0: {needed} 1"
+    assert error_of(ValueError, "digits", limit=5000) == f"limit = 5000: {needed} 1295"
+    nowhere = error_of(FileNotFoundError, "imagefolder", tmp_path / "nowhere")
+    assert nowhere.endswith("root (or SPATIAL_DATA) must be a folder of images")
+    assert "set root (or SPATIAL_DATA)" in error_of(FileNotFoundError, "cifar10", tmp_path)
 
 
 def test_an_image_set_checks_its_labels():

@@ -5,6 +5,7 @@ A record is any object with `arrays` (name -> numpy array), `metrics` (name -> o
 the similarity pictures also take the first model alone.
 """
 
+from textwrap import fill
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -44,7 +45,8 @@ def example_images(record: RunRecord) -> Figure:
         figure, axes = panels(rows, columns, figsize=(0.9 * columns, 1.1 * rows), squeeze=False)
         for ax, image, label in zip(axes.flat, images, labels, strict=False):
             ax.imshow(image)
-            ax.set_title(str(label), fontsize=8, parse_math=False)  # a folder may have any name
+            name = fill(str(label), 12, max_lines=3, placeholder=" …")  # a folder may have any name
+            ax.set_title(name, fontsize=8, parse_math=False)
             ax.set_axis_off()
         for ax in axes.flat[len(images) :]:
             ax.remove()
