@@ -46,6 +46,7 @@ def _imported_names(code: str) -> tuple[str, ...]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
+            names += [home for alias in node.names for home in _homes(alias.name).values()]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             names += [_homes(node.module).get(alias.name, "") for alias in node.names]

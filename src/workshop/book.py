@@ -1,19 +1,15 @@
 """The book: every chapter executed where it is stale, a core each, and the HTML made of the executions."""
 
-import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from src.common.folders import locked, write_whole
-from src.common.sources import ROOT
+from src.common.folders import locked
 from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS
-from src.workshop import sweep
+from src.workshop import site, sweep
 from src.workshop.chapters import ChapterError, holds, wanted_run
-from src.workshop.runs import BOOK, BOOK_OUT, notebook, read_run
+from src.workshop.runs import BOOK_OUT, notebook, read_run
 
 
 def build_book(report: Callable[[str], None], *, update: bool = False) -> Path:
@@ -34,7 +30,8 @@ def build_book(report: Callable[[str], None], *, update: bool = False) -> Path:
         if update:
             for chapter, folder in executed.items():
                 _replace(chapter, folder)
-        html = _build_html(executed, report)
+        report("building the HTML")
+        html = site.of_book(executed, BOOK_OUT / "site")
     for chapter, folder in executed.items():
         report(f"{chapter:<24} {read_run(folder)['wall_seconds']:6.1f} s")
     return html
@@ -58,36 +55,4 @@ def _replace(chapter: str, folder: Path) -> None:
     if not holds(folder, wanted_run(chapter, resolve(chapter))):
         fault = "changed since it was executed, and is left as it is; give the command again"
         raise ValueError(f"{notebook(chapter)}: {fault}")
-    write_back(folder / f"{chapter}.ipynb", notebook(chapter))
-
-
-def _build_html(executed: Mapping[str, Path], report: Callable[[str], None]) -> Path:
-    site = BOOK_OUT / "site"
-    shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(BOOK, site / "book", ignore=shutil.ignore_patterns(".*"))
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(ROOT / name, site)
-    for chapter, folder in executed.items():
-        write_back(folder / f"{chapter}.ipynb", site / "book" / f"{chapter}.ipynb")
-    report("building the HTML")
-    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command = [*jupyter_book, "build", "-W", "-n", "--keep-going", str(site)]
-    built = subprocess.run(command, capture_output=True, text=True)
-    if built.returncode:
-        raise RuntimeError(f"the HTML build failed:\n{built.stdout[-4000:]}{built.stderr[-4000:]}")
-    html = site / "_build" / "html"
-    missing = [chapter for chapter in executed if not (html / "book" / f"{chapter}.html").is_file()]
-    if missing:
-        raise RuntimeError(f"the HTML build left out {', '.join(missing)}; _toc.yml lists the pages")
-    return html
-
-
-def write_back(executed: Path, target: Path) -> None:
-    """Copy an executed notebook, at once, without papermill's bookkeeping, which changes at every run."""
-    notebook = json.loads(executed.read_text())
-    notebook["metadata"].pop("papermill", None)
-    for cell in notebook["cells"]:
-        for key in ("papermill", "execution"):
-            cell["metadata"].pop(key, None)
-    text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-    write_whole(target, text.encode())
+    site.write_back(folder / f"{chapter}.ipynb", notebook(chapter))

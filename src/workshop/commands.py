@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     listed = command("list", list_chapters, "the chapters at a glance; or one chapter's parameters")
     listed.add_argument("chapter", nargs="?", help="show its parameters, what is allowed, and presets")
-    run = command("run", run_chapter, "execute one chapter by papermill")
+    run = command("run", run_chapter, "execute one chapter by papermill: a notebook, its records, its page")
     run.add_argument("chapter", help="a name that `list` shows, such as 03_synthetic_training")
     record = command("record", record_claim, "one claim's record, without a notebook")
     record.add_argument("claim", help="a name of the column claims of `list`, such as realistic")
@@ -81,6 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
             help=f"a file of book/presets, or {LAPTOP}, the default: for `run` the chapter as it stands",
         )
     run.add_argument("--out", type=Path, help="a new folder (default: outputs/<chapter and what differs>)")
+    run.add_argument(
+        "--no-html", action="store_true", help="the notebook and its records alone, without its page"
+    )
     record.add_argument("--out", type=Path, default=RESULTS, help="folder of records (default: results)")
     _add_sweep_options(sweep)
     book = command("book", build_book, "execute what changed, then build the HTML book")
@@ -146,11 +149,13 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 def run_chapter(options: argparse.Namespace) -> None:
     chapter = chapter_of(options.chapter)
     settings = resolve_run(chapter, options.parameter, preset=options.preset)
-    from src.workshop import chapters
+    from src.workshop import chapters, site
 
     changed = [*_preset(options), *options.parameter]
     out = options.out or Path("outputs", folder_name(chapter, changed))
     print(chapters.run(chapter, settings, out, report=_report))
+    if not options.no_html:
+        print(site.of_run(chapter, out))
 
 
 def sweep_chapter(options: argparse.Namespace) -> int:

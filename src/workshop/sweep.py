@@ -225,7 +225,13 @@ def command(chapter: str, settings: Parameters, folder: Path) -> list[str]:
     """The arguments of `python -m src` that execute one point."""
     defaults = resolve(chapter).model_dump()
     changed = {name: value for name, value in settings.model_dump().items() if value != defaults[name]}
-    return ["run", chapter, *(f"-p{name}={value}" for name, value in changed.items()), f"--out={folder}"]
+    return [
+        "run",
+        chapter,
+        *(f"-p{name}={value}" for name, value in changed.items()),
+        f"--out={folder}",
+        "--no-html",
+    ]
 
 
 def execute(arguments: Sequence[str], folder: Path, digest: str, here: Path = Path()) -> Outcome:

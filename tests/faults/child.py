@@ -53,8 +53,8 @@ def small_book(folder):
 
     sweep.PROGRAM = [sys.executable, __file__, str(folder)]  # chapters are executed from the copy, too
     book.CHAPTERS = {"01_dataset": book.CHAPTERS["01_dataset"]}
-    book.BOOK_OUT, book.BOOK, runs.BOOK = folder / "out", folder / "book", folder / "book"
-    book._build_html = lambda executed, report: book.BOOK_OUT
+    book.BOOK_OUT, runs.BOOK = folder / "out", folder / "book"
+    book.site.of_book = lambda executed, site: book.BOOK_OUT
     return _main()
 
 

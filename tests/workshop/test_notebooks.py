@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -90,6 +92,25 @@ def test_the_table_says_which_results_a_page_shows(chapter):
     shown = CHAPTERS[chapter].shows
     assert ("load_records(" in text) == shown.endswith(RECORDS)  # of all claims, or of the folder of one
     assert ("load_benchmarks(" in text) == (shown == BENCHMARKS)
+
+
+def test_every_notebook_begins_with_the_same_folded_cell():
+    (first,) = {json.dumps(cells(chapter)[1] | {"execution_count": None}) for chapter in CHAPTERS}
+    assert (
+        json.loads(first)["metadata"]["jupyter"]["source_hidden"] and len(json.loads(first)["source"]) <= 12
+    )
+
+
+@pytest.mark.parametrize("where", ["book", "src", "elsewhere"])
+def test_that_cell_finds_the_checkout_from_any_folder_in_it_or_says_how_to_get_one(where, tmp_path):
+    """In a Python that has not the package: `-I` leaves out PYTHONPATH, `-S` what is installed."""
+    code = f"{source(cells('claims')[1])}\nprint([at for at in sys.path if (Path(at) / 'src' / 'claims.py').is_file()])"
+    at = {"book": BOOK, "src": BOOK.parent / "src", "elsewhere": tmp_path}[where]
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=at, capture_output=True, text=True)
+    if where == "elsewhere":
+        assert done.returncode and "clone the book's repository" in done.stderr.splitlines()[-1]
+    else:
+        assert done.stdout == f"['{BOOK.parent}']\n"
 
 
 def test_every_notebook_of_the_book_is_in_the_table():

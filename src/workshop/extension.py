@@ -1,4 +1,4 @@
-"""A Sphinx extension: the reference made of docstrings, and links to it wherever a page names what it describes."""
+"""What the book adds to Sphinx: links from a public name to its entry, the form of docstrings, Binder once it can be."""
 
 import re
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.transforms import SphinxTransform
 
 import src.synthetic
@@ -47,7 +48,13 @@ def _split_entries(app, what, name, of, options, lines: list[str]) -> None:
     lines[:] = entries(lines)
 
 
+def _binder_needs_an_address(app: Sphinx, config: Config) -> None:
+    if not config.html_theme_options.get("repository_url"):
+        config.html_theme_options.pop("launch_buttons", None)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _split_entries, priority=400)  # before napoleon's 500
+    app.connect("config-inited", _binder_needs_an_address)
     app.add_transform(NamesAreLinks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
