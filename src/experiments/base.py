@@ -38,8 +38,8 @@ class Parameters(BaseModel):
         return self
 
     def changed(self, **values: object) -> "Parameters":
-        """The same settings but for these, checked anew."""
-        return type(self)(**{**self.model_dump(), **values})
+        """The same settings but for these, checked anew; what was left at its default follows them."""
+        return type(self)(**{**self.model_dump(exclude_unset=True), **values})
 
     def narrowed(self, kind: "type[Parameters]") -> "Parameters":
         """The settings of one experiment out of a chapter's."""
@@ -114,10 +114,14 @@ def check_memory(settings: Parameters) -> None:
     needed, room = settings.memory_bytes(), memory_at_hand(getattr(settings, "device", "cpu"))
     if needed <= room:
         return
-    sizes = {
-        name: settings.model_copy(update={name: field.default}).memory_bytes()
+    defaults = {
+        name: field.get_default(call_default_factory=True, validated_data=dict(settings))
         for name, field in type(settings).model_fields.items()
-        if not isinstance(field.default, bool | float | str)
+    }
+    sizes = {
+        name: settings.model_copy(update={name: default}).memory_bytes()
+        for name, default in defaults.items()
+        if not isinstance(default, bool | float | str)
     }
     name = min(sizes, key=sizes.get)
     value = getattr(settings, name)

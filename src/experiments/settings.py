@@ -179,6 +179,11 @@ class DiagonalSettings(DistributionSettings, ActivationSettings, StartSettings):
     training_sizes: Sizes = Field([2000], min_length=1, description="training samples, N")
 
 
+def halves(count: int, times: int = 5) -> list[int]:
+    """`count` halved once, twice, …, ascending, each at least 1."""
+    return sorted({max(1, count // 2**power) for power in range(1, times + 1)})
+
+
 class RealisticSettings(DistributionSettings, ActivationSettings, StartSettings):
     num_patches: Patches = 32
     patch_dim: PatchDim = 64
@@ -194,9 +199,9 @@ class RealisticSettings(DistributionSettings, ActivationSettings, StartSettings)
     )
     record_every: Every = 10
     sample_sizes: Sizes = Field(
-        [250, 500, 1000, 2000, 4000],
+        default_factory=lambda before: halves(before.get("num_samples", 1)),
         min_length=1,
-        description="smaller training sets of the sweep, at most num_samples",
+        description="smaller training sets of the sweep, at most num_samples; by default its halves",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What the book adds to Sphinx: links from a public name to its entry, the form of docstrings, Binder once it can be."""
+"""What the book adds to Sphinx: links from a public name to its entry, the form of docstrings, a button for Binder."""
 
 import re
 from collections.abc import Iterator

@@ -2,21 +2,28 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from src.__main__ import main
+from src.common.sources import ROOT
 from src.evidence.claims import CLAIMS
-from src.evidence.records import Record, load_records
+from src.evidence.records import RESULTS, Record, load_records
+from src.experiments.resolve import resolve_run
 from src.experiments.settings import StructureSettings
-from src.experiments.table import CHAPTERS
+from src.experiments.table import CHAPTERS, EXPERIMENTS
+from src.workshop.commands import build_parser
 from src.workshop.measure import as_recorded, source_digest
 from src.workshop.names import LONGEST, folder_name
 from src.workshop.runs import BOOK
+from src.workshop.sweep import grid_points
 
 TINY = ["-p", "num_seeds=2", "-p", "grid_side=4", "-p", "num_samples=50"]
 
@@ -36,6 +43,36 @@ def test_list_is_a_table_of_the_chapters_with_their_claims(capsys):
         assert name == chapter
         assert claims == (", ".join(key for key, claim in CLAIMS.items() if claim.chapter == chapter) or "-")
     assert "3 " in rows[2] and "presets: laptop, paper, short" in rows
+
+
+def documented_commands() -> list[str]:
+    """Every command of `src` that a page for readers gives, but for those with a word in capitals to fill in."""
+    pages = [ROOT / "README.md", BOOK / "reproduce.md", RESULTS / "README.md"]
+    found = re.findall(r"python -m src ([^`#|\n]+)", "\n".join(page.read_text() for page in pages))
+    return sorted({each.strip() for each in found if not re.search(r"[A-Z]{3}|…", each)})
+
+
+@pytest.mark.parametrize("text", documented_commands())
+def test_every_command_of_the_documentation_is_accepted(text):
+    options = build_parser().parse_args(shlex.split(text))
+    if hasattr(options, "grid"):
+        assert grid_points(options.chapter, options.grid, options.parameter, preset=options.preset)
+    elif hasattr(options, "claim"):
+        chapter = EXPERIMENTS[options.claim].chapter
+        resolve_run(chapter, options.parameter, preset=options.preset, claim=options.claim)
+    elif hasattr(options, "parameter"):
+        resolve_run(options.chapter, options.parameter, preset=options.preset)
+
+
+def test_there_are_such_commands():
+    assert {each.split()[0] for each in documented_commands()} >= {
+        "list",
+        "run",
+        "record",
+        "sweep",
+        "book",
+        "check",
+    }
 
 
 def test_list_of_one_chapter_has_its_parameters_with_type_range_and_meaning(capsys):
@@ -235,7 +272,8 @@ def test_run_leaves_notebook_records_and_provenance_and_is_reused_or_refused(tmp
     command = ["run", "01_dataset", *TINY, "--out", "my-run"]
     assert main([*command, "-p", "seed=3"]) == 0
     out = tmp_path / "my-run"
-    assert sorted(path.name for path in out.iterdir()) == ["01_dataset.ipynb", "records", "run.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["01_dataset.ipynb", "html", "records", "run.json"]
+    assert capsys.readouterr().out == f"my-run\n{Path('my-run', 'html', 'index.html')}\n"
     assert Record.load(out / "records" / "structure").seed == 3
     done = json.loads((out / "run.json").read_text())
     assert done["parameters"]["seed"] == 3 and done["wall_seconds"] > 0
