@@ -74,7 +74,8 @@ def origin(record: Record) -> Html:
     names = ("num_patches", "train_limit", "image_size", "patch_size", "embed_dim", "depth", "epochs")
     setting = ", ".join(f"{name} {record.parameters[name]}" for name in names if name in record.parameters)
     made = f"{record.claim}, {record.scale} scale, n = {record.parameters['num_seeds']}: {record.origin}"
-    return Html(f'<p class="origin"><strong>Record</strong> {escape(made)} ({escape(setting)})</p>')
+    text = f"{made} ({setting})" if setting else made
+    return Html(f'<p class="origin"><strong>Record</strong> {escape(text)}</p>')
 
 
 def missing(text: str, anchor: str = "") -> Html:

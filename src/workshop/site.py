@@ -6,10 +6,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 from src.common.folders import new_folder, write_whole
 from src.common.sources import ROOT
+from src.evidence.figures.page import NO_TEXT
 from src.workshop import runs
 
 
@@ -48,7 +50,7 @@ def of_run(chapter: str, out: Path) -> Path:
         write_back(out / f"{chapter}.ipynb", site / "book" / f"{chapter}.ipynb")
         toc = f"format: jb-book\nroot: book/{chapter}\nchapters: [file: book/references]\n"
         (site / "_toc.yml").write_text(toc)
-        shutil.copytree(_build(site, "-q"), made, dirs_exist_ok=True)
+        shutil.copytree(_build(site, "-q"), made, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
     return html / "index.html"
 
 
@@ -62,11 +64,25 @@ def _build(site: Path, *options: str) -> Path:
 
 
 def write_back(executed: Path, target: Path) -> None:
-    """Copy an executed notebook, at once, without papermill's bookkeeping, which changes at every run."""
+    """Copy an executed notebook, at once, without papermill's bookkeeping, which changes at every run.
+
+    Its figures get the alternative text that their cells have.
+    """
     notebook = json.loads(executed.read_text())
     notebook["metadata"].pop("papermill", None)
     for cell in notebook["cells"]:
         for key in ("papermill", "execution"):
             cell["metadata"].pop(key, None)
+        _put_alternative_text(cell)
     text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     write_whole(target, text.encode())
+
+
+def _put_alternative_text(cell: dict) -> None:
+    text = escape(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", ""))
+    for output in cell.get("outputs", []):
+        if "text/html" in output.get("data", {}):
+            html = "".join(output["data"]["text/html"])
+            output["data"]["text/html"] = html.replace(NO_TEXT, f'aria-label="{text}"').splitlines(
+                keepends=True
+            )

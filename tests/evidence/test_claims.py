@@ -440,7 +440,7 @@ class TestPages:
     def test_the_overview_has_one_verdict_a_claim_and_scale(self):
         overview = pages.claims_overview([record(GOOD)])
         rows = {key: overview.split(f"#record-{key}")[1].split("</tr>")[0] for key in CLAIMS}
-        assert "reproduced" in rows["idealized"] and "not run at this scale" in rows["transfer"]
+        assert "reproduced" in rows["idealized"] and ">not run<" in rows["transfer"]
         for key, row in rows.items():
             assert row.count("<td>") == 3 and row.count("—") == 3 - len(CLAIMS[key].scales)
 

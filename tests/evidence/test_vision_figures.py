@@ -197,4 +197,4 @@ def test_models_that_were_not_measured_are_left_out():
     run = record()
     del run.metrics["accuracy_convnet_permuted"]
     labels = [text.get_text() for text in vision.permutation_effect(run).axes[0].get_xticklabels()]
-    assert labels == ["content\nplain", "content\npermuted", "positional\nplain", "positional\npermuted"]
+    assert labels == ["content, plain", "content, permuted", "positional, plain", "positional, permuted"]

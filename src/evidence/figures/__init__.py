@@ -1,5 +1,6 @@
 """Figures are functions from a record to a matplotlib Figure; here is the look they share."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-INK = "#7b8490"  # about 4 : 1 on a white and on a near-black page, so that one picture serves both themes
+INK = (
+    "#7b8490"  # of a notebook's PNG, about 4 : 1 on white and on near-black; on a page the colour of the text
+)
+
+SMALL = 8.25  # points: 11 pixels on a page, the least that text may have
+DESK = 7.2  # inches that a page's column of text has on a desk, 96 pixels an inch
 
 # Okabe and Ito's colours, told apart by colour-blind readers; all keep 3 : 1 on white or carry a marker.
 PALETTE = {
@@ -67,10 +73,26 @@ def figure_style() -> Iterator[None]:
 
 
 def panels(rows: int = 1, columns: int = 1, **options: Any) -> tuple[plt.Figure, Any]:
-    """`plt.subplots`, closed: a notebook shows the figure once, when a cell returns it, not again at its end."""
-    figure, axes = plt.subplots(rows, columns, **options)
+    """`plt.subplots`, as wide as a page at most, and closed: shown when a cell returns it, not again at its end."""
+    width, height = options.pop("figsize")
+    figure, axes = plt.subplots(rows, columns, figsize=(min(width, DESK), height), **options)
     plt.close(figure)
     return figure, axes
+
+
+def legend_below(figure: plt.Figure, axis: Axes, columns: int = 1) -> None:
+    """The legend of one panel below all of them, in either form of a page."""
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower left", ncols=columns, fontsize=SMALL)
+
+
+def _shown_as_html(figure: plt.Figure) -> str:
+    from src.evidence.figures.page import to_html
+
+    return to_html(figure)
+
+
+if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
+    shell.display_formatter.formatters["text/html"].for_type(plt.Figure, _shown_as_html)
 
 
 def band(

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, band, figure_style, panels
+from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 from src.synthetic.baselines import linear_rule_error
@@ -48,7 +48,7 @@ def figure_4(record: Record) -> Figure:
         for axis, label in ((error, "test error (%)"), (cosine, "cosine of v and w*")):
             axis.set(xscale="log", xlim=(1, arrays["step"][-1]), xlabel="gradient steps", ylabel=label)
         error.set_ylim(0, 35)
-        error.legend(fontsize=7)
+        error.legend(fontsize=SMALL)
     return figure
 
 
@@ -87,7 +87,7 @@ def events_paths(record: Record) -> Figure:
 def events_map(records: Sequence[Record]) -> Figure:
     """Whether alpha grows again, for every setting, over the ratio divided by the predicted critical one."""
     with figure_style():
-        figure, axis = panels(figsize=(7.4, 3.6))
+        figure, axis = panels(figsize=(6.2, 5))
         axis.axhline(0, color=INK, linewidth=1)
         axis.axvspan(-log10(3), log10(3), color=INK, alpha=0.2, linewidth=0, label="within a factor of 3")
         colours = mpl.colormaps["viridis"](np.linspace(0, 0.95, len(records)))
@@ -110,7 +110,7 @@ def events_map(records: Sequence[Record]) -> Figure:
             xlabel="log₁₀ of the ratio of the steps, over the predicted critical one",
             ylabel="ln (α at the end / α at association)",
         )
-        axis.legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1, 0.5))
+        legend_below(figure, axis)
     return figure
 
 
@@ -141,7 +141,7 @@ def lifetimes(records: Sequence[Record]) -> Figure:
             column[1].set(
                 xlabel="diagonal, as the softmax sees it", ylabel="ln of amplification, linear theory"
             )
-        axes[0, 0].legend()
+        legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -164,10 +164,14 @@ def which_set(record: Record) -> Figure:
                 axis.label_outer()
         for axis in axes[-1]:
             axis.set_xticks(
-                [*READINGS], [f"{value:g}\n{name}" for value, name in READINGS.items()], fontsize=6
+                [*READINGS],
+                [f"{value:g}, {name}" for value, name in READINGS.items()],
+                fontsize=SMALL,
+                rotation=35,
+                ha="right",
             )
             axis.set_xlabel("diagonal, as the softmax sees it")
-        axes[0, 0].legend(fontsize=7)
+        axes[0, 0].legend(fontsize=SMALL)
     return figure
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, band, figure_style, panels
+from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 
@@ -36,11 +36,11 @@ def figure_2(record: Record) -> Figure:
             axis.set(
                 xscale="symlog", xlim=(0, step[-1] * 1.2), ylim=(0, None), xlabel="iteration", ylabel=label
             )
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=SMALL)
         logits = arrays["figure_logits"][0]
         off = logits[~np.eye(len(logits), dtype=bool)]
         image = matrix.imshow(logits, vmin=off.min(), vmax=off.max())
-        matrix.set(title="logits A, Gaussian patches", xlabel="attended patch j", ylabel="attending patch i")
+        matrix.set(title="logits A", xlabel="attended patch j", ylabel="attending patch i")
         matrix.grid(False)
         figure.colorbar(image, ax=matrix, label="logit off the diagonal")
     return figure
@@ -67,7 +67,7 @@ def what_decides(record: Record) -> Figure:
             row[0].set(ylabel=f"association, {optimizer}")
         for axis in axes[1]:
             axis.set(xlabel="iteration")
-        axes[0, 0].legend(fontsize=8)
+        axes[0, 0].legend(fontsize=SMALL)
     return figure
 
 

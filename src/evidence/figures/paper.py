@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.evidence.claims import MODELS
-from src.evidence.figures import INK, PALETTE, band, figure_style, panels
+from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 
@@ -36,7 +36,7 @@ def figure_5a(record: Record | None) -> Figure:
         axis.set_xscale("log", base=2)
         axis.set(xlabel="side of a permuted block (pixels)", ylabel="test accuracy (%)", ylim=(0, 85))
         axis.set_xticks(printed["block"], [*map(str, printed["block"][:-1]), "32 (none)"])
-        axis.legend(fontsize=8, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.2))
+        axis.legend(fontsize=SMALL, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.2))
     return figure
 
 
@@ -58,7 +58,7 @@ def figure_5c(record: Record) -> Figure:
                     picture = axis.imshow(others, vmin=-1, vmax=1, cmap="RdBu_r")
                     axis.plot(patch % columns, patch // columns, "o", color="black", fillstyle="none")
                     axis.set(xticks=[], yticks=[])
-                    axis.set_title(f"{name},\n{stage} training" if row == 0 else "", fontsize=8)
+                    axis.set_title(f"{name},\n{stage} training" if row == 0 else "", fontsize=SMALL)
         figure.colorbar(picture, ax=axes, label="cosine", shrink=0.7)
     return figure
 
@@ -81,7 +81,7 @@ def figure_6(record: Record) -> Figure:
                 xlabel="epoch", ylabel="training loss (nats)" if unit == 1 else "validation accuracy (%)"
             )
         axes[0].plot([], [], ">", color=INK, label="the paper, ImageNet, epoch 300")
-        axes[0].legend(fontsize=8)
+        axes[0].legend(fontsize=SMALL)
     return figure
 
 
@@ -102,7 +102,7 @@ def figure_7(ours: Mapping[str, Record | None]) -> Figure:
                         np.full(len(values), place + 0.18), values, "o", color=PALETTE[model], markersize=4
                     )
                     axis.hlines(values.mean(), place + 0.08, place + 0.28, color=PALETTE[model], label=name)
-            axis.set_xticks([0, 1], MODELS.values(), fontsize=8)
+            axis.set_xticks([0, 1], MODELS.values(), fontsize=SMALL)
             scale = "no record" if record is None else f"{record.scale} scale, n = {len(values)}"
             axis.set(title=f"{dataset}\n{scale}", xlim=(-0.6, 1.6))
         axes[0].set_ylabel("test accuracy (%)")

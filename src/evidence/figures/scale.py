@@ -7,7 +7,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, band, figure_style, panels
+from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record, known
 
@@ -85,7 +85,7 @@ def samples_needed(record: Record, margin: int = 3) -> Figure:
         )
         axes[2].set_xticks(num_patches, [f"{size:,}" for size in num_patches])
         axes[2].set_xticks([], minor=True)
-        axes[2].legend(fontsize=8)
+        axes[2].legend(fontsize=SMALL)
     return figure
 
 
@@ -144,7 +144,7 @@ def epoch_panels(by_claim: Mapping[str, Mapping[int, Record]]) -> Figure:
         axes[0, 0].set(ylabel=ROWS["accuracy"])
         axes[1, 0].set(ylabel="content minus positional [share]")
         axes[2, 0].set(ylabel=ROWS["locality"])
-        axes[0, 0].legend(fontsize=8)
+        axes[0, 0].legend(fontsize=SMALL)
     return figure
 
 
@@ -168,7 +168,7 @@ def _accuracy_of_arms(axes: Iterable[Axes], record: Record, margin: int) -> None
         ax.set(title=ARMS[arm][0], xlabel="training samples N", ylabel="test accuracy [share]")
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter("{x:,.0f}")
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=SMALL)
 
 
 def _accuracy_by_size(ax: Axes, record: Record, arm: str, margin: int) -> None:

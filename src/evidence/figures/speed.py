@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from src.evidence.figures import PALETTE, figure_style, panels
+from src.evidence.figures import PALETTE, SMALL, figure_style, panels
 
 COLUMNS = 3
 
@@ -36,7 +36,7 @@ def cost_curves(benchmarks: Mapping[str, Mapping[str, Mapping]], device: str) ->
             middle = (max(curve["seconds"]) * min(curve["seconds"])) ** 0.5
             low, high = ax.get_ylim()
             ax.set_ylim(min(low, middle / 5), max(high, middle * 5))  # a flat curve looks flat
-            ax.legend(fontsize=7)
+            ax.legend(fontsize=SMALL)
         for ax in list(axes.flat)[len(curves) :]:
             ax.remove()
     return figure

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, band, figure_style, panels
+from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
 from src.evidence.records import Record
 
 SIGNED = "vlag"  # seaborn's perceptually uniform diverging map
@@ -48,7 +48,7 @@ def partitions(record: Record) -> Figure:
                     index,
                     ha="center",
                     va="center",
-                    fontsize=6,
+                    fontsize=SMALL,
                     color="black" if bright else "white",
                 )
             _patch_axes(
@@ -106,14 +106,14 @@ def linear_scaling(
 ) -> Figure:
     """The linear rule's exact error against D along several scalings, and the point of the paper's own setting."""
     with figure_style():
-        figure, axis = panels(figsize=(6.2, 3.2))
+        figure, axis = panels(figsize=(5.6, 3.8))
         lines = product(("-", "--"), (PALETTE["gamma"], PALETTE["rho"]))
         for (name, curve), (style, colour) in zip(errors.items(), lines, strict=True):
             axis.plot(num_patches, curve, style, color=colour, label=name)
         axis.axhline(0.125, color=INK, linestyle=":", label="1/8")
         axis.plot(*own, "*", color=PALETTE["gamma"], markersize=12, label="Figure 4 of the paper")
         axis.set(xscale="log", ylim=(0, None), xlabel="patches D", ylabel="error of the linear rule")
-        axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        legend_below(figure, axis, columns=2)
     return figure
 
 
@@ -307,7 +307,7 @@ def transfer_curves(record: Record) -> Figure:
     }
     sizes = record.arrays["sample_sizes"]
     with figure_style():
-        figure, axis = panels(figsize=(6.8, 3.8))
+        figure, axis = panels(figsize=(6.2, 4.6))
         for name, (label, colour, line) in labels.items():
             runs = record.arrays[f"accuracy_{name}"]
             band(axis, sizes, runs, line, color=PALETTE[colour], alpha=0.2, label=label, markersize=5)
@@ -316,5 +316,5 @@ def transfer_curves(record: Record) -> Figure:
         axis.set(xscale="log", xlabel="downstream samples N", ylabel="test accuracy")
         axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axis.minorticks_off()
-        axis.legend(fontsize=8, loc="lower right")
+        legend_below(figure, axis, columns=2)
     return figure

@@ -15,7 +15,7 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from src.evidence.figures import INK, PALETTE, figure_style, panels
+from src.evidence.figures import DESK, INK, PALETTE, SMALL, figure_style, panels
 
 MODELS = ("content", "positional")
 THRESHOLD = 0.55  # of the paper's picture
@@ -46,7 +46,7 @@ def example_images(record: RunRecord) -> Figure:
         for ax, image, label in zip(axes.flat, images, labels, strict=False):
             ax.imshow(image)
             name = fill(str(label), 12, max_lines=3, placeholder=" …")  # a folder may have any name
-            ax.set_title(name, fontsize=8, parse_math=False)
+            ax.set_title(name, fontsize=SMALL, parse_math=False)
             ax.set_axis_off()
         for ax in axes.flat[len(images) :]:
             ax.remove()
@@ -187,7 +187,8 @@ def permutation_effect(record: RunRecord) -> Figure:
             _seeds(ax, place, plain, model)
             _seeds(ax, place + 1, permuted, model, filled=False)
         ticks = [2.4 * index + side for index in range(len(models)) for side in (0, 1)]
-        ax.set_xticks(ticks, [f"{model}\n{kind}" for model in models for kind in ("plain", "permuted")])
+        ax.set_xticks(ticks, [f"{model}, {kind}" for model in models for kind in ("plain", "permuted")])
+        ax.tick_params(axis="x", rotation=30)
         ax.set(xlabel="model and order of the patches", ylabel="test accuracy [share]")
         ax.margins(y=0.2)
     return figure
@@ -231,7 +232,7 @@ def _seeds(ax: Axes, place: float | int, values: list[float], model: str, filled
         sd = np.std(values, ddof=1)
         ax.errorbar(place + 0.2, np.mean(values), yerr=sd, fmt="_", color=color, capsize=3)
         text, top = f"{text}\n± {sd:.3f}", max(top, np.mean(values) + sd)
-    above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 7}
+    above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": SMALL}
     ax.annotate(text, (place + 0.06, top), **above)
 
 
@@ -243,7 +244,8 @@ def _similarity_panels(
     height, width = (int(side) for side in grid)
     models = MODELS[: len(similarities[0])]
     with figure_style():
-        size = (3.1 * len(stages) + 0.9, 3.3 * len(models) * height / width)
+        side = (DESK - 0.9) / len(stages)
+        size = (DESK, (side + 0.3) * len(models) * height / width)
         figure, axes = panels(len(models), len(stages), figsize=size, squeeze=False)
         for column, (stage, by_model) in enumerate(zip(stages, similarities, strict=True)):
             for row, (model, similarity) in enumerate(zip(models, by_model, strict=True)):
