@@ -77,6 +77,7 @@ def panels(rows: int = 1, columns: int = 1, **options: Any) -> tuple[plt.Figure,
     width, height = options.pop("figsize")
     figure, axes = plt.subplots(rows, columns, figsize=(min(width, DESK), height), **options)
     plt.close(figure)
+    _show_as_html()
     return figure, axes
 
 
@@ -85,14 +86,13 @@ def legend_below(figure: plt.Figure, axis: Axes, columns: int = 1) -> None:
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower left", ncols=columns, fontsize=SMALL)
 
 
-def _shown_as_html(figure: plt.Figure) -> str:
-    from src.evidence.figures.page import to_html
+def _show_as_html() -> None:
+    """In a notebook: a figure also as HTML. Asked at each figure, for matplotlib's first one there undoes it."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell:
+        from src.evidence.figures.page import to_html
 
-    return to_html(figure)
-
-
-if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
-    shell.display_formatter.formatters["text/html"].for_type(plt.Figure, _shown_as_html)
+        shell.display_formatter.formatters["text/html"].for_type(plt.Figure, to_html)
 
 
 def band(
