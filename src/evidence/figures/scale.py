@@ -7,7 +7,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, panels
+from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record, known
 
@@ -85,7 +85,7 @@ def samples_needed(record: Record, margin: int = 3) -> Figure:
         )
         axes[2].set_xticks(num_patches, [f"{size:,}" for size in num_patches])
         axes[2].set_xticks([], minor=True)
-        axes[2].legend(fontsize=SMALL)
+        legend_below(figure, axes[2])
     return figure
 
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from src.evidence.figures import PALETTE, SMALL, figure_style, panels
 
-COLUMNS = 3
+COLUMNS = 2
 
 
 def cost_curves(benchmarks: Mapping[str, Mapping[str, Mapping]], device: str) -> Figure:
