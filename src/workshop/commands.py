@@ -149,12 +149,14 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 def run_chapter(options: argparse.Namespace) -> None:
     chapter = chapter_of(options.chapter)
     settings = resolve_run(chapter, options.parameter, preset=options.preset)
-    from src.workshop import chapters, site
+    from src.workshop import chapters
 
     changed = [*_preset(options), *options.parameter]
     out = options.out or Path("outputs", folder_name(chapter, changed))
     print(chapters.run(chapter, settings, out, report=_report))
     if not options.no_html:
+        from src.workshop import site  # it draws, which a point of a sweep need not
+
         print(site.of_run(chapter, out))
 
 

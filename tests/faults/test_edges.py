@@ -190,10 +190,9 @@ def test_a_checkpoint_folder_that_cannot_be_written_is_refused_before_the_traini
     folder = f"-pcheckpoint_folder={tmp_path / 'file' / 'kept'}"
     assert main(["record", "pe-locality", *VISION, folder, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert (
-        error.startswith("error: checkpoint_folder = ")
-        and "a folder that can be written (Not a directory)" in error
-    )
+    assert error.startswith("error: checkpoint_folder = ")
+    assert "a folder that can be written (Not a directory)" in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_training_that_diverges_keeps_its_history(tmp_path, capsys):

@@ -375,7 +375,9 @@ def test_files_without_an_ending_are_told(tmp_path):
     root = make_folder(tmp_path, {"cat": 4, "dog": 4})
     (root / "cat" / "picture").write_bytes((root / "cat" / "000.png").read_bytes())
     with pytest.warns(UserWarning, match=r"cat: 1 file\(s\) without an ending"):
-        load_images("imagefolder", root)
+        train = load_images("imagefolder", root)
+    (root / "cat" / "picture").unlink()
+    assert torch.equal(train.images, load_images("imagefolder", root).images)
 
 
 def test_a_folder_above_the_memory_budget_is_streamed(tmp_path):

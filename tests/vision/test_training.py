@@ -224,10 +224,12 @@ def test_a_checkpoint_of_equal_shapes_but_another_model_or_other_data_is_refused
 ):
     path, plan = tmp_path / "run.pt", settings(epochs=1)
     fit(vit(), digits, settings=plan, checkpoint=path)
+    written = path.read_bytes()
     data = change(digits) if change else digits
     with pytest.raises(ValueError, match=f"run.pt: written with {named}") as caught:
         fit(model, data, settings=plan, checkpoint=path)
     assert str(caught.value).endswith("the same value is needed to resume")
+    assert path.read_bytes() == written
 
 
 def test_a_checkpoint_of_another_order_of_patches_is_refused(digits, tmp_path):
