@@ -142,7 +142,7 @@ def test_the_figure_draws_means_thresholds_and_counts(shown):
     assert any(np.array_equal(line.get_ydata(), curve) for line in scratch.lines)
     assert given.get_xscale() == counts.get_yscale() == "log"
     assert any(np.array_equal(line.get_ydata(), shown.arrays["needed_kept_3"]) for line in counts.lines)
-    assert counts.get_legend().get_texts()[0].get_text() == "from scratch: slope 1.00 [1.00, 1.00]"
+    assert counts.figure.legends[0].get_texts()[0].get_text() == "from scratch: slope 1.00 [1.00, 1.00]"
 
 
 def test_accuracy_by_samples_draws_no_counts_and_no_slope(shown):
