@@ -12,7 +12,7 @@ book: $(VENV)/ready
 test: $(VENV)/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The lock holds every package to the version that was tested; requirements.txt names the direct ones.
 $(VENV)/ready: requirements.txt requirements.lock pyproject.toml
