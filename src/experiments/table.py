@@ -39,7 +39,9 @@ CHAPTERS = {
     "02_theory": Chapter(
         of.TheorySettings, measures=("linear-fails", "shortcut-exists", "idealized"), shows=RECORDS
     ),
-    "03_synthetic_training": Chapter(of.TrainingSettings, measures=("realistic", "idealized"), shows=RECORDS),
+    "03_synthetic_training": Chapter(
+        of.TrainingSettings, {"overtrain_steps": 400}, measures=("realistic", "idealized"), shows=RECORDS
+    ),
     "04_transfer": Chapter(
         of.TransferSettings,
         {"num_seeds": 2, "sample_sizes": [3, 10, 30, 100, 300, 1000]},
@@ -57,7 +59,7 @@ CHAPTERS = {
         measures=("positional-imagenet",),
         shows=RECORDS,
     ),
-    "08_locality": Chapter(of.LocalitySettings, measures=("pe-locality",), shows=RECORDS),
+    "08_locality": Chapter(of.LocalitySettings, {"epochs": 6}, measures=("pe-locality",), shows=RECORDS),
     "figures": Chapter(of.GaussianSettings, measures=("gaussian",), shows=RECORDS),
     "intro": Chapter(shows=RECORDS),
     "claims": Chapter(shows=RECORDS),
