@@ -56,7 +56,8 @@ class Statement:
 class Claim:
     """A row of the claims page.
 
-    known : how its words are known, "S" seen in a reproduction, "A" stated in the abstract, "R" recalled.
+    known : how its words are known, "S" seen in a reproduction, "A" stated in the abstract, "R" recalled; "own", a
+        hypothesis of the companion's own, beyond the paper. `paper_value` then says where the question comes from.
     scales : those at which it is asked. data : scale -> data sets that can show it, each by itself, the first needed;
         empty where it is about no data set. also_in : other claims whose records show it too.
     """
@@ -70,6 +71,11 @@ class Claim:
     scales: tuple[str, ...] = SCALES
     data: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     also_in: tuple[str, ...] = ()
+
+    @property
+    def beyond(self) -> bool:
+        """Whether it is a hypothesis beyond the paper."""
+        return self.known == "own"
 
     def statements_at(self, scale: str) -> tuple[Statement, ...]:
         return tuple(each for each in self.statements if scale in (each.scales or self.scales))
@@ -126,7 +132,7 @@ def most(high: float) -> tuple[float, float]:
     return -inf, high
 
 
-FIRST, SECOND = "2026-11-21", "2026-11-24"  # days on which rules were committed
+FIRST, SECOND, THIRD = "2026-11-21", "2026-11-24", "2026-11-26"  # days on which rules were committed
 LAPTOP, SMALLER, PAPER = ("laptop",), ("laptop", "short"), ("paper",)
 MODELS = {"content": "vanilla", "positional": "positional attention"}
 
@@ -338,9 +344,34 @@ IMAGES = (
     ), ("laptop", "paper"), data={scale: ("cifar100",) for scale in ("laptop", "paper")}),
     *map(_similar, SIMILAR),
 )
+ARMS = {"overlapping": "where equal sets overlap", "unequal": "where their sizes differ too",
+        "noisy": "where they miss patches too"}
+
+STUDIES = (
+    Claim("overlapping-sets", "Where sets overlap, two patches are the more similar the more sets they share.",
+          "own", "overlapping", "sets that overlap, differ in size and miss patches", (
+        *(
+            statement
+            for arm, words in ARMS.items()
+            for statement in (
+                Statement(f"spearman_{arm}", least(0.8), f"Similarity and shared sets correlate by {{}} {words}",
+                          "Spearman's correlation at the last step; ties allow 0.94 to 0.96", THIRD),
+                Statement(f"permutation_p_{arm}", most(0.01),
+                          f"Patches in any order fit as well with chance {{}} {words}",
+                          "a permutation test of each repetition", THIRD, "every"),
+            )
+        ),
+        *(
+            Statement(f"weighted_lead_{arm}", least(0.0),
+                      f"Counting a set by 1 / size raises the correlation by {{}} {words}",
+                      "seen on other seeds before the rule: small sets, which are harder, weigh more", THIRD)
+            for arm, words in ARMS.items() if arm != "overlapping"
+        ),
+    ), LAPTOP),
+)
 # fmt: on
 
-CLAIMS = {claim.key: claim for claim in (*THEORY, *IMAGES)}
+CLAIMS = {claim.key: claim for claim in (*THEORY, *IMAGES, *STUDIES)}
 
 
 def find(key: str) -> Claim:

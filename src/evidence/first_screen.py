@@ -105,7 +105,7 @@ CARDS = (
 
 def first_screen(records: Sequence[Record]) -> Html:
     """Three findings, the strip of all claims, and a sentence on what was not run."""
-    verdicts = {key: [judge(key, records, scale) for scale in claim.scales] for key, claim in CLAIMS.items()}
+    verdicts = {key: [judge(key, records, scale) for scale in CLAIMS[key].scales] for key in HEADLINES}
     return render(
         "first_screen.html",
         cards=[_card(card, verdicts[card.claim]) for card in CARDS],

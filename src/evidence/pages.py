@@ -84,21 +84,22 @@ def missing(text: str, anchor: str = "") -> Html:
     return Html(f'<div {name}class="verdict verdict-not-run"><p>{escape(text)}</p></div>')
 
 
-def claims_overview(records: Sequence[Record]) -> Html:
-    """All claims at a glance: one row a claim, one verdict a scale; nothing where the claim has no such scale."""
+def claims_overview(records: Sequence[Record], *, beyond: bool = False) -> Html:
+    """The paper's claims, or those beyond it, at a glance: a row a claim, a verdict at each scale that it has."""
     rows = [
         (claim, [judge(key, records, scale) if scale in claim.scales else None for scale in SCALES])
         for key, claim in CLAIMS.items()
+        if claim.beyond == beyond
     ]
     return render("overview.html", scales=SCALES, rows=rows)
 
 
-def claims_table(records: Sequence[Record], chapter: str | None = None) -> Html:
-    """The claims, all or a chapter's, each with one row a scale; what is missing is shown as missing."""
+def claims_table(records: Sequence[Record], chapter: str | None = None, *, beyond: bool = False) -> Html:
+    """The paper's claims, those beyond it, or a chapter's, one row a scale; what is missing is shown as missing."""
     rows = [
         (claim, [judge(key, records, scale) for scale in claim.scales])
         for key, claim in CLAIMS.items()
-        if chapter in (None, claim.chapter)
+        if claim.chapter == chapter or (chapter is None and claim.beyond == beyond)
     ]
     return render("claims_table.html", rows=rows, chapters=CHAPTERS)
 

@@ -281,6 +281,36 @@ class GaussianSettings(ActivationSettings):
         return FLOAT * patches * (self.patch_dim + 8)
 
 
+class OverlappingSettings(ActivationSettings):
+    """Sets that overlap, differ in size and miss patches."""
+
+    num_seeds: int = Field(3, ge=1, description="independent repetitions")
+    num_patches: int = Field(16, ge=3, description="patches, D")
+    num_sets: int = Field(12, ge=1, description="sets, each drawn from all patches, L")
+    smallest: int = Field(3, ge=1, description="patches of the smallest set; where all are equal, the middle")
+    largest: int = Field(8, ge=1, description="patches of the largest set, at most num_patches")
+    patch_dim: PatchDim = 16
+    distractor_prob: DistractorProb = 0.3
+    miss_prob: float = Field(0.2, ge=0, le=1, description="chance that a patch of the set misses the feature")
+    num_samples: TrainSize = 8000
+    num_test: TestSize = 4000
+    diagonal: Diagonal = 1.0
+    lr_value: StepOfValue = 0.001
+    lr_attention: StepOfAttention = 50.0
+    steps: Iterations = 200
+
+    @model_validator(mode="after")
+    def sizes_ascend(self):
+        low, high, most = self.smallest, self.largest, self.num_patches
+        need(high <= most, "largest", high, f"at most num_patches = {shown(most)}", most)
+        need(low <= high, "smallest", low, f"at most largest = {shown(high)}", high)
+        return self
+
+    def memory_bytes(self) -> int:
+        each = self.num_patches * (self.num_samples * (self.patch_dim + 4) + self.steps * self.num_patches)
+        return 2 * FLOAT * self.num_seeds * each + self.num_sets * self.num_patches
+
+
 class SamplesNeededSettings(ActivationSettings):
     num_seeds: int = Field(2, ge=1, description="repetitions at each D")
     num_patches: list[Annotated[int, Ge(2)]] = Field(

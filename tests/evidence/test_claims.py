@@ -17,6 +17,8 @@ from src.evidence.verdicts import Finding, by_epochs, by_factor, judge, stronges
 from src.experiments.table import CHAPTERS
 from tests.records import record
 
+PAPERS = {key: claim.scales for key, claim in CLAIMS.items() if not claim.beyond}
+
 
 def on_images(
     key: str, dataset: str, metrics: dict, *, seed: int = 0, scale: str = "laptop", **notes
@@ -425,11 +427,20 @@ class TestPages:
 
     def test_the_table_has_a_row_for_every_claim_and_shows_what_is_missing(self):
         table = pages.claims_table([record(GOOD)])
-        assert all(f"<strong>{key}</strong>" in table for key in CLAIMS)
+        assert all(f"<strong>{key}</strong>" in table for key in PAPERS)
         assert "Test accuracy is 99.6 % at the end; at least 99 % was needed every time." in table
         assert "— Patch association is … at the last step; at least 99 % was needed" in table
         assert "association_end; rule of 2026-11-24" in table
-        assert table.count("not run at this scale") == sum(len(claim.scales) for claim in CLAIMS.values()) - 1
+        assert table.count("not run at this scale") == sum(map(len, PAPERS.values())) - 1
+
+    def test_what_lies_beyond_the_paper_stands_apart(self):
+        """In both tables, and without a word on what the paper says of it."""
+        for table in (pages.claims_table, pages.claims_overview):
+            papers, own = table([]), table([], beyond=True)
+            for key, claim in CLAIMS.items():
+                assert (f'{key}"' in own, f'{key}"' in papers) == (claim.beyond, not claim.beyond)
+        own = pages.claims_table([], beyond=True)
+        assert "Beyond the paper: " in own and "The paper: " not in own and "[own]" not in own
 
     def test_a_chapters_table_has_its_claims_only_and_links_only_pages_that_are_there(self):
         table = pages.claims_table([], chapter="08_locality")
@@ -439,10 +450,10 @@ class TestPages:
 
     def test_the_overview_has_one_verdict_a_claim_and_scale(self):
         overview = pages.claims_overview([record(GOOD)])
-        rows = {key: overview.split(f"#record-{key}")[1].split("</tr>")[0] for key in CLAIMS}
+        rows = {key: overview.split(f"#record-{key}")[1].split("</tr>")[0] for key in PAPERS}
         assert "reproduced" in rows["idealized"] and ">not run<" in rows["transfer"]
         for key, row in rows.items():
-            assert row.count("<td>") == 3 and row.count("—") == 3 - len(CLAIMS[key].scales)
+            assert row.count("<td>") == 3 and row.count("—") == 3 - len(PAPERS[key])
 
     def test_the_table_names_the_data_of_a_record(self):
         shown = on_images("positional-cifar10", "cifar10", SIMILAR)

@@ -82,6 +82,16 @@ TINY = {
         "num_test": 400,
         "downstream_budget": 20,
     },
+    "overlapping-sets": {
+        "num_seeds": 2,
+        "num_patches": 8,
+        "num_sets": 5,
+        "largest": 5,
+        "patch_dim": 4,
+        "num_samples": 100,
+        "num_test": 50,
+        "steps": 20,
+    },
     "pe-locality": {
         "num_seeds": 1,
         "patch_size": 4,
