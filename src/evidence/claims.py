@@ -368,6 +368,18 @@ STUDIES = (
             for arm, words in ARMS.items() if arm != "overlapping"
         ),
     ), LAPTOP),
+    Claim("phase-diagram",
+          "Descent associates where association is needed: where a linear rule errs and the best rule does not.",
+          "own", "phase", "set size, distractors, samples and patches, a thousand descents", (
+        Statement("gain_correlation", least(0.5), "Over q and C, association and what it can gain correlate by {}",
+                  "the hypothesis; Spearman's correlation over the map, one a repetition", THIRD),
+        Statement("linear_error_correlation", most(-0.7), "Association and the linear rule's error correlate by {}",
+                  "the opposite, seen on other seeds before the rule: it comes where the task is easy", THIRD),
+        Statement("samples_correlation", least(0.5), "At the largest D, association and samples correlate by {}",
+                  "the hypothesis: more samples, more association", THIRD),
+        Statement("size_correlation", most(-0.5), "Over N and D, association and the linear error correlate by {}",
+                  "as over q and C; N varies too", THIRD),
+    ), LAPTOP),
 )
 # fmt: on
 

@@ -82,6 +82,18 @@ TINY = {
         "num_test": 400,
         "downstream_budget": 20,
     },
+    "phase-diagram": {
+        "num_seeds": 2,
+        "num_patches": 8,
+        "set_sizes": [2, 4],
+        "distractor_probs": [0.1, 0.8],
+        "num_samples": 60,
+        "patch_counts": [8, 12],
+        "training_sizes": [30, 60],
+        "patch_dim": 4,
+        "num_test": 40,
+        "steps": 40,
+    },
     "overlapping-sets": {
         "num_seeds": 2,
         "num_patches": 8,
