@@ -1,4 +1,4 @@
-"""Claim `phase-diagram`: where in (q, C) and (N, D) descent associates, beside the errors of rules without attention."""
+"""Claim `phase-diagram`: where in (q, C) and (N, D) descent associates, beside the errors of other rules."""
 
 from collections.abc import Sequence
 
