@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, panels
 from src.evidence.records import Record
@@ -44,3 +45,57 @@ def similarity_by_count(record: Record) -> Figure:
             axis.set(title=title, xlabel="sets that two patches share", xticks=shared)
         axes[0].set(ylabel="similarity, (A + Aᵀ) / 2")
     return figure
+
+
+def phase_maps(record: Record) -> Figure:
+    """Association at the end, mean over the repetitions: over q and C, and over N and D; crossed where all diverged.
+
+    Lines: where the linear rule errs by 1, 5, 10 and 20 %.
+    """
+    parameters, arrays = record.parameters, record.arrays
+    first = (parameters["set_sizes"], parameters["distractor_probs"])
+    second = (parameters["patch_counts"], parameters["training_sizes"])
+    with figure_style():
+        figure, axes = panels(1, 2, figsize=(9, 3.4))
+        for axis, (rows, columns), name in zip(axes, (first, second), ("structure", "samples"), strict=True):
+            shape = (len(rows), len(columns))
+            scores = _mean_of_finite(arrays[f"association_{name}"]).reshape(shape)
+            image = axis.imshow(scores, vmin=0, vmax=1, origin="lower", aspect="auto")
+            axis.set_xticks(range(len(columns)), [f"{value:g}" for value in columns], rotation=45)
+            axis.set_yticks(range(len(rows)), [f"{value}" for value in rows])
+            axis.grid(False)
+            for row, column in zip(*np.nonzero(np.isnan(scores)), strict=True):
+                axis.text(column, row, "×", ha="center", va="center")
+            linear = arrays[f"linear_error_{name}"].reshape(shape)
+            if min(shape) > 1 and name == "structure":
+                lines = axis.contour(linear, levels=[0.01, 0.05, 0.1, 0.2], colors="black", linewidths=1)
+                labels = axis.clabel(lines, fmt=lambda level: f"{100 * level:g} %", fontsize=SMALL)
+                for drawn in (lines, *labels):
+                    drawn.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+        axes[0].set(xlabel="chance of a distractor, q", ylabel="patches in a set, C")
+        axes[1].set(xlabel="training samples, N", ylabel="patches, D")
+        figure.colorbar(image, ax=axes, label="patch association")
+    return figure
+
+
+def phase_line(record: Record) -> Figure:
+    """Each point of the first map: association, at its peak and at the end, against the linear rule's error."""
+    arrays, colours = record.arrays, (PALETTE["content"], PALETTE["positional"])
+    with figure_style():
+        figure, axis = panels(figsize=(6, 3.2))
+        labels = {"peak": "largest so far", "association": "at the end"}
+        for (name, label), colour, marker in zip(labels.items(), colours, "^o", strict=True):
+            means = _mean_of_finite(arrays[f"{name}_structure"])
+            axis.plot(
+                100 * arrays["linear_error_structure"], means, marker, color=colour, alpha=0.6, label=label
+            )
+        axis.set(xlabel="error of the linear rule (%)", ylabel="patch association", ylim=(0, 1.04))
+        axis.legend(fontsize=SMALL)
+    return figure
+
+
+def _mean_of_finite(runs: np.ndarray) -> np.ndarray:
+    """Mean over the repetitions (last axis) that did not diverge; nan where all did."""
+    there = np.isfinite(runs)
+    total = np.where(there, runs, 0.0).sum(-1)
+    return np.divide(total, there.sum(-1), out=np.full(len(runs), np.nan), where=there.any(-1))
