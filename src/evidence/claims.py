@@ -347,6 +347,8 @@ IMAGES = (
 ARMS = {"overlapping": "where equal sets overlap", "unequal": "where their sizes differ too",
         "noisy": "where they miss patches too"}
 
+WAYS = ("gradient descent", "Adam")
+
 STUDIES = (
     Claim("overlapping-sets", "Where sets overlap, two patches are the more similar the more sets they share.",
           "own", "overlapping", "sets that overlap, differ in size and miss patches", (
@@ -367,6 +369,18 @@ STUDIES = (
                       "seen on other seeds before the rule: small sets, which are harder, weigh more", THIRD)
             for arm, words in ARMS.items() if arm != "overlapping"
         ),
+    ), LAPTOP),
+    Claim("parameterization", "At equal error a Gram matrix P^T P associates more often than free logits.",
+          "own", "parameterization", "queries and keys of one matrix, or a free A", tuple(
+        Statement(f"fisher_p_{form}_{data}_{way.lower().replace(' ', '_')}", most(0.01),
+                  f"{words} on {kind} patches, by {way}: p = {{}}", reason, THIRD, "every")
+        for form, words, data, kind, ways, reason in (
+            ("gram", "P^T P more often", "gaussian", "Gaussian", WAYS, "Fisher's exact test; the hypothesis"),
+            ("gram", "P^T P more often", "structured", "structured", WAYS, "likewise"),
+            ("free", "Free logits more often", "structured", "structured", WAYS[:1],
+             "the opposite, seen on other seeds before the rule"),
+        )
+        for way in ways
     ), LAPTOP),
     Claim("phase-diagram",
           "Descent associates where association is needed: where a linear rule errs and the best rule does not.",

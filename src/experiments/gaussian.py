@@ -11,7 +11,7 @@ from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float
 from src.experiments.measured import Measured
-from src.experiments.settings import GaussianSettings
+from src.experiments.settings import FormsSettings, GaussianSettings
 from src.experiments.tasks import activation_of
 from src.structure import Partition, patch_association, set_read
 from src.synthetic.baselines import distractor_prob_at
@@ -47,11 +47,11 @@ def run(settings: GaussianSettings) -> Measured:
     Step sizes were chosen on seeds from 1000 on: the figure's so that its plateau is there by step 20 and lasts (a step
     ten times smaller for v and ten times larger for A leaves it), the study's as the largest that did not diverge.
     """
-    data = {name: _draw(name, settings) for name in DATA}
+    data = {name: draw(name, settings) for name in DATA}
     figure = Optimizer("gradient descent", settings.figure_lr_value, settings.figure_lr_attention)
     steps = recorded_steps(settings.figure_steps)
     courses = {
-        name: measure(data[name], _descend(data[name], FIGURE, figure, steps, settings), settings)
+        name: measure(data[name], descend(data[name], FIGURE, figure, steps, settings), settings)
         for name in ("gaussian", "structured")
     }
     early = steps.index(20)
@@ -70,7 +70,7 @@ def run(settings: GaussianSettings) -> Measured:
     arrays["study_step"] = np.array(steps)
     for source in data.values():
         for parameterization, optimizer in study(settings):
-            course = measure(source, _descend(source, parameterization, optimizer, steps, settings), settings)
+            course = measure(source, descend(source, parameterization, optimizer, steps, settings), settings)
             key = "_".join((source.name, name_of(parameterization), optimizer.name.replace(" ", "_")))
             for each in ("error", "association", "strict", "own_set", "other_set"):
                 arrays[f"{each}_{key}"] = course[each]
@@ -79,7 +79,7 @@ def run(settings: GaussianSettings) -> Measured:
     return Measured(metrics, arrays)
 
 
-def study(settings: GaussianSettings) -> Iterator[tuple[Parameterization, Optimizer]]:
+def study(settings: FormsSettings) -> Iterator[tuple[Parameterization, Optimizer]]:
     """Every way of making logits with every optimizer."""
     forms = [Parameterization("free"), Parameterization("symmetric")]
     forms += [Parameterization("gram", rank) for rank in settings.ranks]
@@ -99,7 +99,8 @@ def recorded_steps(last: int) -> list[int]:
     return sorted({0, min(20, last), last, *np.geomspace(1, last, 30).round().astype(int).tolist()})
 
 
-def _draw(name: str, settings: GaussianSettings) -> Data:
+def draw(name: str, settings: FormsSettings) -> Data:
+    """Inputs of all repetitions, "gaussian", "cubic" or "structured"; without attention all are about as hard."""
     device = pick_device(settings.device)
     partition = Partition.blocks(settings.grid_side, settings.grid_side, settings.block)
     prob = distractor_prob_at(HARDNESS, partition.num_patches, partition.set_size)
@@ -123,9 +124,10 @@ def _draw(name: str, settings: GaussianSettings) -> Data:
     return Data(name, partition, *columns)
 
 
-def _descend(
-    data: Data, form: Parameterization, optimizer: Optimizer, steps: list[int], settings: GaussianSettings
+def descend(
+    data: Data, form: Parameterization, optimizer: Optimizer, steps: list[int], settings: FormsSettings
 ) -> States:
+    """All repetitions side by side, each from its own start."""
     device = data.label.device
     starts = [
         child_generator(settings.seed, "gaussian model", index, device=device)
@@ -137,7 +139,7 @@ def _descend(
 
 
 @torch.no_grad()
-def measure(data: Data, states: States, settings: GaussianSettings) -> dict[str, np.ndarray]:
+def measure(data: Data, states: States, settings: FormsSettings) -> dict[str, np.ndarray]:
     """(runs, t) over the recorded steps, and the last logits (runs, D, D).
 
     Test error; association with the diagonal first, and strict; the shares of rows that read their own set and another

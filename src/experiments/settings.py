@@ -241,8 +241,8 @@ class TransferSettings(DistributionSettings, ActivationSettings):
         return self.num_seeds * max(self.patches_bytes(self.num_samples), downstream + models)
 
 
-class GaussianSettings(ActivationSettings):
-    """Figure 2: one course as the paper draws it, and a study of what decides over association."""
+class FormsSettings(ActivationSettings):
+    """Descents with logits of several forms and two optimizers, on Gaussian and on structured patches."""
 
     num_seeds: int = Field(2, ge=1, description="independent repetitions")
     grid_side: int = Field(4, ge=2, description="patches along a side of the grid; D is its square")
@@ -255,11 +255,6 @@ class GaussianSettings(ActivationSettings):
     label_linear: float = Field(
         4.0, ge=0, description="weight of the linear part in the labels' activation; the pure cubic has 0"
     )
-    figure_lr_value: float = Field(0.01, ge=0, description="step size of v in the figure's course")
-    figure_lr_attention: float = Field(
-        1.0, ge=0, description="step size of an entry of A in the figure's course"
-    )
-    figure_steps: int = Field(1000, ge=20, description="iterations of the figure's course")
     lr_value: StepOfValue = 0.001
     lr_attention: StepOfAttention = 10.0
     lr_encoding: float = Field(1.0, ge=0, description="step size of an entry of P, where A = P^T P")
@@ -279,6 +274,24 @@ class GaussianSettings(ActivationSettings):
     def memory_bytes(self) -> int:
         patches = self.num_seeds * (self.num_samples + self.num_test) * self.grid_side**2
         return FLOAT * patches * (self.patch_dim + 8)
+
+
+class GaussianSettings(FormsSettings):
+    """Figure 2: one course as the paper draws it, and a study of what decides over association."""
+
+    figure_lr_value: float = Field(0.01, ge=0, description="step size of v in the figure's course")
+    figure_lr_attention: float = Field(
+        1.0, ge=0, description="step size of an entry of A in the figure's course"
+    )
+    figure_steps: int = Field(1000, ge=20, description="iterations of the figure's course")
+
+
+class ParameterizationSettings(FormsSettings):
+    """Whether a form of the logits favours association, where the error is the same."""
+
+    num_seeds: int = Field(4, ge=1, description="independent repetitions")
+    steps: int = Field(300, ge=1, description="iterations of each descent")
+    equal_error: float = Field(0.04, gt=0, lt=0.5, description="test error at which forms are compared")
 
 
 class OverlappingSettings(ActivationSettings):

@@ -71,6 +71,9 @@ CHAPTERS = {
         shows=RECORDS,
     ),
     "phase": Chapter(of.PhaseSettings, measures=("phase-diagram",), shows=RECORDS),
+    "parameterization": Chapter(
+        of.ParameterizationSettings, {"ranks": [16]}, measures=("parameterization",), shows=RECORDS
+    ),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
@@ -96,6 +99,9 @@ EXPERIMENTS = {
     "samples-needed": Experiment("scale", of.SamplesNeededSettings, "src.experiments.samples_needed:run"),
     "overlapping-sets": Experiment("overlapping", of.OverlappingSettings, "src.experiments.overlapping:run"),
     "phase-diagram": Experiment("phase", of.PhaseSettings, "src.experiments.phase:run"),
+    "parameterization": Experiment(
+        "parameterization", of.ParameterizationSettings, "src.experiments.parameterization:run"
+    ),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),

@@ -82,6 +82,14 @@ TINY = {
         "num_test": 400,
         "downstream_budget": 20,
     },
+    "parameterization": {
+        "num_seeds": 2,
+        "patch_dim": 5,
+        "num_samples": 60,
+        "num_test": 40,
+        "steps": 5,
+        "ranks": [16],
+    },
     "phase-diagram": {
         "num_seeds": 2,
         "num_patches": 8,

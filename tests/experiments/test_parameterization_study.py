@@ -1,0 +1,41 @@
+"""What `parameterization` measures: association where errors are equal, and whether counts differ by chance."""
+
+import numpy as np
+import pytest
+
+from src.experiments import parameterization as study
+from src.experiments.settings import ParameterizationSettings
+
+
+def test_a_repetition_counts_at_its_first_step_of_that_error_and_not_later():
+    course = {
+        "error": np.array([[0.5, 0.04, 0.01], [0.5, 0.06, 0.03], [0.5, 0.3, 0.2]]),
+        "association": np.array([[0.4, 0.5, 1.0], [0.4, 0.5, 0.9], [1.0, 1.0, 1.0]]),
+    }
+    assert study.at_equal_error(course, 0.04) == [0.0, 1.0, None]
+
+
+@pytest.mark.parametrize(
+    ("more", "fewer", "p"),
+    [
+        ([1.0] * 4, [0.0] * 4, 1 / 70),  # one of the ways to choose 4 of 8
+        ([0.0] * 4, [1.0] * 4, 1.0),
+        ([1.0, 1.0, None], [0.0, 0.0], 1 / 6),
+        ([None], [1.0], 1.0),
+    ],
+)
+def test_fishers_test_counts_the_ways(more, fewer, p):
+    assert study.fisher_p(more, fewer) == pytest.approx(p)
+
+
+def test_every_form_is_measured_on_every_kind_of_data():
+    few = {"num_seeds": 1, "num_samples": 40, "num_test": 20, "patch_dim": 4, "steps": 3, "ranks": [4]}
+    measured = study.run(ParameterizationSettings(**few))
+    forms = {name.removeprefix("associated_") for name in measured.metrics if name.startswith("associated_")}
+    assert forms == {
+        f"{data}_{form}_{way}"
+        for data in study.DATA
+        for form in ("free", "symmetric", "gram4")
+        for way in ("gradient_descent", "adam")
+    }
+    assert measured.arrays["association_cubic_gram4_adam"].shape == (1, len(measured.arrays["step"]))
