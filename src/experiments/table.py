@@ -72,7 +72,10 @@ CHAPTERS = {
     ),
     "phase": Chapter(of.PhaseSettings, measures=("phase-diagram",), shows=RECORDS),
     "parameterization": Chapter(
-        of.ParameterizationSettings, {"ranks": [16]}, measures=("parameterization",), shows=RECORDS
+        of.ParameterizationSettings,
+        {"num_seeds": 2, "num_samples": 2000, "steps": 200, "ranks": [16]},
+        measures=("parameterization",),
+        shows=RECORDS,
     ),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),

@@ -56,3 +56,14 @@ def test_the_points_of_the_line_are_the_maps(phase):
     assert np.allclose(end.get_xdata(), 100 * phase.arrays["linear_error_structure"])
     assert np.allclose(end.get_ydata(), phase.arrays["association_structure"].mean(-1))
     assert (peak.get_ydata() >= end.get_ydata()).all()
+
+
+def test_every_repetition_of_every_form_has_a_line_and_the_bound_is_drawn():
+    small = FEW | {"steps": 5, "ranks": [4], "equal_error": 0.1}
+    record = measure("parameterization", resolve("parameterization", small))
+    figure = studies.error_and_association(record)
+    for axis, data in zip(figure.axes, ("gaussian", "cubic", "structured"), strict=True):
+        *lines, bound = axis.lines
+        assert len(lines) == 3 * 2 and list(bound.get_xdata()) == [10.0, 10.0]
+        drawn = np.stack([line.get_xdata() for line in lines[:2]])
+        assert np.allclose(drawn, 100 * record.arrays[f"error_{data}_free_gradient_descent"])

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, panels
+from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
 from src.evidence.records import Record
 
 ARMS = {"overlapping": "equal sets", "unequal": "unequal sets", "noisy": "unequal, some missed"}
@@ -91,6 +91,37 @@ def phase_line(record: Record) -> Figure:
             )
         axis.set(xlabel="error of the linear rule (%)", ylabel="patch association", ylim=(0, 1.04))
         axis.legend(fontsize=SMALL)
+    return figure
+
+
+def error_and_association(record: Record) -> Figure:
+    """Each repetition's way from high error (right) to low (left), and its association on the way, by data and form.
+
+    Gradient descent. The dashed line is the error at which forms are compared.
+    """
+    arrays, judged = record.arrays, f"gram{record.parameters['ranks'][0]}"
+    forms = {
+        "free": ("free A", "content"),
+        "symmetric": ("symmetric A", "convnet"),
+        judged: ("$P^\\top P$", "positional"),
+    }
+    titles = {
+        "gaussian": "Gaussian patches",
+        "cubic": "Gaussian, pure cubic",
+        "structured": "structured patches",
+    }
+    with figure_style():
+        figure, axes = panels(1, len(titles), figsize=(9, 3.2), sharey=True)
+        for axis, (data, title) in zip(axes, titles.items(), strict=True):
+            for form, (label, colour) in forms.items():
+                key = f"{data}_{form}_gradient_descent"
+                error, score = (arrays[f"{name}_{key}"].T for name in ("error", "association"))
+                lines = axis.plot(100 * error, score, color=PALETTE[colour], alpha=0.45, linewidth=1)
+                lines[0].set_label(label)
+            axis.axvline(100 * record.parameters["equal_error"], color=INK, linestyle="--", linewidth=1)
+            axis.set(title=title, xlabel="test error (%)", xlim=(15, 0), ylim=(0.2, 1.04))
+        axes[0].set(ylabel="patch association")
+        legend_below(figure, axes[0], columns=3)
     return figure
 
 
