@@ -103,7 +103,7 @@ def error_and_association(record: Record) -> Figure:
     forms = {
         "free": ("free A", "content"),
         "symmetric": ("symmetric A", "convnet"),
-        judged: ("$P^\\top P$", "positional"),
+        judged: ("PᵀP", "positional"),
     }
     titles = {
         "gaussian": "Gaussian patches",
