@@ -88,4 +88,7 @@ def _label_all(panels: list[Axes]) -> None:
         if not axes.get_ylabel() and (row, 0) in at:
             axes.set_ylabel(at[row, 0].get_ylabel())
         if not axes.get_title() and (0, column) in at:
-            axes.set_title(at[0, column].get_title())
+            axes.title.update_from(
+                at[0, column].title
+            )  # its size, which `set_title` would take from no style
+            axes.title.set_text(at[0, column].get_title())

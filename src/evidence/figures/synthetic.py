@@ -27,7 +27,7 @@ def sample_grid(record: Record) -> Figure:
             image = axis.imshow(grid, cmap=SIGNED, vmin=-1, vmax=1)
             _outline(axis, arrays["membership_blocks"] == chosen)
             _patch_axes(axis, f"label y = {label:+.0f}")
-        figure.colorbar(image, ax=axes, ticks=[-1, 0, 1], shrink=0.8, label="coefficient ⟨w*, X_j⟩")
+        figure.colorbar(image, ax=axes, ticks=[-1, 0, 1], shrink=0.8, label="coefficient ⟨w*, Xⱼ⟩")
     return figure
 
 
@@ -80,9 +80,10 @@ def linear_error(record: Record) -> Figure:
     with figure_style():
         figure, axis = panels(figsize=(5.8, 3.6))
         edges = np.arange(len(sizes) + 1) - 0.5
+        cells = (edges, _edges(probs), record.arrays["linear_error"])
         image = axis.pcolormesh(
-            edges, _edges(probs), record.arrays["linear_error"], cmap="viridis", vmin=0, vmax=0.5
-        )
+            *cells, vmin=0, vmax=0.5, rasterized=True
+        )  # drawn one by one, they leave seams
         hard = sizes**2 / (num_patches - sizes)
         axis.plot(np.arange(len(sizes)), hard, "o-", color="white", label="q (D − C) = C²")
         own = np.flatnonzero(sizes == record.parameters["block"] ** 2)  # none for a set of one patch
@@ -281,7 +282,7 @@ def set_mass(record: Record) -> Figure:
         )
         axes[0].set(xlabel="iteration", ylabel="attending patch i, by set", title="every row")
         axes[0].set_yticks(range(0, mass.shape[1] + 1, record.parameters["set_size"]))
-        axes[0].grid(color="white", alpha=0.6)
+        axes[0].grid(False)
         figure.colorbar(image, ax=axes[0], label="attention on the own set")
         early = int(np.searchsorted(step, record.parameters["steps"]))
         bins = np.linspace(0, 1, 21)
