@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Ticker
-from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation
@@ -97,7 +96,7 @@ class PlainLog(LogFormatterSciNotation):
 class PageFigure(Figure):
     """A figure whose logarithmic axes, those of colour bars too, write no small raised exponents."""
 
-    def draw(self, renderer: RendererBase) -> None:
+    def draw(self, renderer: Any) -> None:
         for axes in self.axes:
             for ticks in (axes.xaxis.major, axes.xaxis.minor, axes.yaxis.major, axes.yaxis.minor):
                 _write_plainly(ticks)

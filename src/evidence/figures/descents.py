@@ -76,9 +76,9 @@ def events_paths(record: Record) -> Figure:
         for axis, curves, label in ((left, arrays["alpha"], "α"), (right, gap, "γ − ρ")):
             for ratio, curve in zip(ratios, curves, strict=False):
                 axis.plot(time, curve, color=shade.to_rgba(ratio), linewidth=1)
-            axis.plot(time, curves[-1], color=INK, linewidth=2.5, label=f"own ratio, {own:.3g}")
+            axis.plot(time, curves[-1], color=INK, linewidth=2.5, label=f"own ratio, {own:,.0f}")
             axis.set(xscale="log", xlabel="time = lr_value × iterations", ylabel=label)
-        left.legend()
+        legend_below(figure, left)
         figure.colorbar(shade, ax=[left, right], label="lr_attention / lr_value")
     return figure
 
@@ -164,7 +164,7 @@ def which_set(record: Record) -> Figure:
         for axis in axes[-1]:
             axis.set_xticks([*ticks], ticks.values(), fontsize=SMALL, rotation=35, ha="right")
             axis.set_xlabel("diagonal, as the softmax sees it")
-        legend_below(figure, axes[0, 0], columns=2)
+        legend_below(figure, axes[0, 0], columns=3)
     return figure
 
 

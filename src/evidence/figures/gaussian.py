@@ -40,6 +40,8 @@ def figure_2(record: Record) -> Figure:
         logits = arrays["figure_logits"][0]
         off = logits[~np.eye(len(logits), dtype=bool)]
         image = matrix.imshow(logits, vmin=off.min(), vmax=off.max())
+        ticks = range(0, len(logits), 5)
+        matrix.set(xticks=ticks, yticks=ticks)
         matrix.set(title="logits A", xlabel="attended patch j", ylabel="attending patch i")
         matrix.grid(False)
         figure.colorbar(image, ax=matrix, label="logit off the diagonal")
@@ -64,7 +66,7 @@ def what_decides(record: Record) -> Figure:
                 axis.axhline(_chance(record), color=INK, linestyle="--", linewidth=1)
                 axis.set(xscale="symlog", xlim=(0, step[-1]), ylim=(0, 1.03))
                 axis.set(title=title if optimizer == "gradient descent" else "")
-            row[0].set(ylabel=f"association, {optimizer}")
+            row[0].set(ylabel=f"association,\n{optimizer.replace('adam', 'Adam')}")
         for axis in axes[1]:
             axis.set(xlabel="iteration")
         legend_below(figure, axes[0, 0], columns=2)
