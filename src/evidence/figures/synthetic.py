@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
 from src.evidence.records import Record
@@ -88,7 +89,8 @@ def linear_error(record: Record) -> Figure:
         axis.plot(np.arange(len(sizes)), hard, "o-", color="white", label="q (D − C) = C²")
         own = np.flatnonzero(sizes == record.parameters["block"] ** 2)  # none for a set of one patch
         prob = np.full(len(own), record.parameters["distractor_prob"])
-        axis.plot(own, prob, "*", color="white", markersize=13, label="this book")
+        star = {"color": PALETTE["positional"], "markersize": 16, "zorder": 1.9}  # below the dot beside it
+        axis.plot(own, prob, "*", **star, label="this book")
         axis.set(
             yscale="log",
             ylim=(probs[0], probs[-1]),
@@ -289,6 +291,7 @@ def set_mass(record: Record) -> Figure:
         axes[1].hist(mass[early], bins, color=PALETTE["gamma"], alpha=0.6, label=f"iteration {step[early]}")
         axes[1].hist(mass[-1], bins, color=PALETTE["rho"], alpha=0.6, label=f"iteration {step[-1]}")
         axes[1].set(xlabel="attention on the own set", ylabel="rows", title="rows part in two")
+        axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
         axes[1].legend()
     return figure
 
