@@ -82,15 +82,15 @@ def figure_style() -> Iterator[None]:
 class PlainLog(LogFormatterSciNotation):
     """Ticks of a logarithmic axis in one size of text: 0.01, 1,000, 2×10⁵."""
 
-    def __call__(self, x: float, pos: int | None = None) -> str:
+    def __call__(self, x: float | int | np.number, pos: int | None = None) -> str:
         if not super().__call__(x, pos):
             return ""
         if x == 0 or 1e-3 <= abs(x) < 1e5:
             return f"{x:,.6g}".replace("-", "−")
         factor, power = f"{x:.2e}".split("e")
-        factor = f"{float(factor):g}".replace("-", "−")
         power = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        return f"{factor}×10{power}".replace("1×", "") if factor in ("1", "−1") else f"{factor}×10{power}"
+        sign, size = "−" if x < 0 else "", f"{abs(float(factor)):g}×"
+        return f"{sign}{size if size != '1×' else ''}10{power}"
 
 
 class PageFigure(Figure):
