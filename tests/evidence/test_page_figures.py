@@ -97,6 +97,32 @@ def test_the_alternative_text_is_that_of_the_cell(tmp_path):
     assert NO_TEXT not in html and html.count('aria-label="Three &quot;lines&quot; &amp; axes"') == 2
 
 
+def sizes_of_text(html):
+    return [float(each) for each in re.findall(r"font(?:-size)?: ?[^;\"]*?([\d.]+)px", html)]
+
+
+def test_logarithmic_axes_and_their_colour_bars_have_ticks_in_one_size():
+    with figure_style():
+        figure, (axis, signed) = panels(1, 2, figsize=(7, 3))
+        axis.loglog([1e-5, 1e6], [0.2, 0.7])
+        axis.set_xticks([1e-5, 0.01, 100])
+        signed.plot([-100, 100], [0, 1])
+        signed.set_xscale("symlog")
+        colours = plt.cm.ScalarMappable(plt.matplotlib.colors.LogNorm(1e3, 1e9))
+        figure.colorbar(colours, ax=axis)
+    html = to_html(figure)
+    assert min(sizes_of_text(html)) >= SMALL
+    written = re.findall(r">([^<>]+)</text>", html)
+    assert {"0.01", "100", "10⁻⁵", "0.3", "−100", "1,000", "10⁹"} <= {*written}
+
+
+def test_labels_copied_on_a_phone_have_the_size_of_those_that_they_copy():
+    figure = drawn(2, 2, sharex=True)
+    for axes in figure.axes[:2]:
+        axes.title.set_size(SMALL)
+    assert [axes.title.get_size() for axes in stacked(figure).axes] == [SMALL] * 4
+
+
 @pytest.mark.parametrize("chapter", [chapter for chapter in CHAPTERS if chapter != "ten_lines"])
 def test_every_figure_of_the_book_has_both_forms_with_text_of_eleven_pixels(chapter):
     cells = json.loads(notebook(chapter).read_text())["cells"]
@@ -109,9 +135,9 @@ def test_every_figure_of_the_book_has_both_forms_with_text_of_eleven_pixels(chap
     for data in figures:
         html = "".join(data["text/html"])
         assert "drawn desk" in html and "drawn phone" in html and NO_TEXT not in html
-        sizes = [float(each) for each in re.findall(r"font(?:-size)?: ?[^;\"]*?([\d.]+)px", html)]
+        sizes = sizes_of_text(html)
         width = float(re.search(r'viewBox="0 0 ([\d.]+)', html)[1])
-        assert sizes and min(sizes) >= SMALL * 0.69  # exponents are 0.7 of their base
+        assert sizes and min(sizes) >= SMALL  # exponents, too
         assert width <= DESK * 72 * 1.02
     assert sum(len("".join(data["text/html"])) for data in figures) < 3_000_000
 

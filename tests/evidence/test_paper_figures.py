@@ -48,6 +48,8 @@ def test_figure_5a_shows_all_of_the_papers_values_and_ours(record):
     for each in (None, replace(record, arrays=arrays)):
         shown = [list(line.get_ydata()) for line in paper.figure_5a(each).axes[0].lines]
         assert shown[:3] == [paper_figure("5a")["accuracy"][name] for name in ("vgg", "resnet", "vit")]
+        texts = [text.get_text() for text in paper.figure_5a(each).axes[0].texts]
+        assert texts == ([] if each else ["ours: not run"])
         assert np.allclose(shown[3:], 100 * ours[:, :, 0]) if each else len(shown) == 3
 
 

@@ -40,7 +40,7 @@ def test_figure_2_has_our_curves_and_the_papers_values_as_marks(figure_2_record)
 def test_the_study_draws_each_way_of_making_logits_by_optimizer_and_data(figure_2_record):
     figure = gaussian.what_decides(figure_2_record)
     assert len(figure.axes) == 6
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["free A", "symmetric A", "P^T P, rank 16", "P^T P, rank 2"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["free A", "symmetric A", "PᵀP, rank 16", "PᵀP, rank 2"]
     drawn = figure.axes[5].lines[2].get_ydata()
     assert np.allclose(drawn, figure_2_record.arrays["association_structured_gram16_adam"].mean(0))

@@ -9,6 +9,10 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Ticker
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
 
 INK = (
     "#7b8490"  # of a notebook's PNG, about 4 : 1 on white and on near-black; on a page the colour of the text
@@ -34,6 +38,9 @@ PALETTE = {
     "idealized": "#D55E00",
     "reference": "#7b8490",
 }
+
+# Of lines told apart by shade: neither viridis' darkest part, lost on near-black, nor its palest, lost on white.
+SHADES = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.3, 0.8, 256)))
 
 STYLE = {
     "figure.facecolor": "none",
@@ -72,18 +79,57 @@ def figure_style() -> Iterator[None]:
         yield
 
 
+class PlainLog(LogFormatterSciNotation):
+    """Ticks of a logarithmic axis in one size of text: 0.01, 1,000, 2×10⁵."""
+
+    def __call__(self, x: float | int | np.number, pos: int | None = None) -> str:
+        if not super().__call__(x, pos):
+            return ""
+        if x == 0 or 1e-3 <= abs(x) < 1e5:
+            return f"{x:,.6g}".replace("-", "−")
+        factor, power = f"{x:.2e}".split("e")
+        power = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        sign, size = "−" if x < 0 else "", f"{abs(float(factor)):g}×"
+        return f"{sign}{size if size != '1×' else ''}10{power}"
+
+
+class PageFigure(Figure):
+    """A figure whose logarithmic axes, those of colour bars too, write no small raised exponents."""
+
+    def draw(self, renderer: Any) -> None:
+        for axes in self.axes:
+            for ticks in (axes.xaxis.major, axes.xaxis.minor, axes.yaxis.major, axes.yaxis.minor):
+                _write_plainly(ticks)
+        super().draw(renderer)
+
+
 def panels(rows: int = 1, columns: int = 1, **options: Any) -> tuple[plt.Figure, Any]:
     """`plt.subplots`, as wide as a page at most, and closed: shown when a cell returns it, not again at its end."""
     width, height = options.pop("figsize")
-    figure, axes = plt.subplots(rows, columns, figsize=(min(width, DESK), height), **options)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(min(width, DESK), height), FigureClass=PageFigure, **options
+    )
     plt.close(figure)
     _show_as_html()
     return figure, axes
 
 
-def legend_below(figure: plt.Figure, axis: Axes, columns: int = 1) -> None:
-    """The legend of one panel below all of them, in either form of a page."""
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower left", ncols=columns, fontsize=SMALL)
+def legend_below(figure: plt.Figure, *axes: Axes, columns: int = 1) -> None:
+    """One legend of these panels, each label once, below all panels, in either form of a page."""
+    entries = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(entries.values(), entries.keys(), loc="outside lower left", ncols=columns, fontsize=SMALL)
+
+
+def _write_plainly(ticks: Ticker) -> None:
+    """Put `PlainLog` where matplotlib itself has put its formatter of base ten."""
+    old = ticks.formatter
+    if type(old) is LogFormatterSciNotation and old.axis.get_transform().base == 10:
+        ticks.formatter = PlainLog(labelOnlyBase=old.labelOnlyBase)
+        ticks.formatter.set_axis(old.axis)
 
 
 def _show_as_html() -> None:

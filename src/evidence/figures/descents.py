@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
+from src.evidence.figures import INK, PALETTE, SHADES, SMALL, band, figure_style, legend_below, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 from src.synthetic.baselines import linear_rule_error
@@ -25,9 +25,9 @@ def figure_4(record: Record) -> Figure:
     with figure_style():
         figure, (matrix, error, cosine) = panels(1, 3, figsize=(8.6, 2.8))
         image = matrix.imshow(_logits(arrays["attention"][-1], asked["diagonal"]), cmap="viridis")
-        matrix.set(
-            title="A / √d at the end, repetition 1", xlabel="patch j, by set", ylabel="patch i, by set"
-        )
+        ticks = range(0, asked["num_patches"], 2)
+        matrix.set(title="A / √d at the end", xlabel="patch j, by set", ylabel="patch i, by set")
+        matrix.set(xticks=ticks, yticks=ticks)
         matrix.grid(False)
         figure.colorbar(image, ax=matrix, shrink=0.8)
         ours = {"color": PALETTE["realistic"], "label": "ours"}
@@ -48,7 +48,7 @@ def figure_4(record: Record) -> Figure:
         for axis, label in ((error, "test error (%)"), (cosine, "cosine of v and w*")):
             axis.set(xscale="log", xlim=(1, arrays["step"][-1]), xlabel="gradient steps", ylabel=label)
         error.set_ylim(0, 35)
-        error.legend(fontsize=SMALL)
+        legend_below(figure, error, columns=2)
     return figure
 
 
@@ -59,9 +59,8 @@ def _logits(attention: np.ndarray, diagonal: float) -> np.ndarray:
 
 
 def _marks(axis: Axes, x: Sequence[int | float], y: Sequence[float], precision: float) -> None:
-    axis.errorbar(
-        x, y, yerr=precision, fmt="o", color=PALETTE["positional"], markersize=4, label="paper, as printed"
-    )
+    look = {"color": PALETTE["positional"], "markersize": 4, "clip_on": False}
+    axis.errorbar(x, y, yerr=precision, fmt="o", label="paper, as printed", **look)
 
 
 def events_paths(record: Record) -> Figure:
@@ -72,14 +71,14 @@ def events_paths(record: Record) -> Figure:
     with figure_style():
         figure, (left, right) = panels(1, 2, figsize=(8, 3))
         scale = mpl.colors.LogNorm(ratios[0], ratios[-1])
-        shade = mpl.cm.ScalarMappable(scale, "viridis")
+        shade = mpl.cm.ScalarMappable(scale, SHADES)
         gap = arrays["gamma"] - arrays["rho"]
         for axis, curves, label in ((left, arrays["alpha"], "α"), (right, gap, "γ − ρ")):
             for ratio, curve in zip(ratios, curves, strict=False):
                 axis.plot(time, curve, color=shade.to_rgba(ratio), linewidth=1)
-            axis.plot(time, curves[-1], color=INK, linewidth=2.5, label=f"own ratio, {own:.3g}")
+            axis.plot(time, curves[-1], color=INK, linewidth=2.5, label=f"own ratio, {own:,.0f}")
             axis.set(xscale="log", xlabel="time = lr_value × iterations", ylabel=label)
-        left.legend()
+        legend_below(figure, left)
         figure.colorbar(shade, ax=[left, right], label="lr_attention / lr_value")
     return figure
 
@@ -90,7 +89,7 @@ def events_map(records: Sequence[Record]) -> Figure:
         figure, axis = panels(figsize=(6.2, 5))
         axis.axhline(0, color=INK, linewidth=1)
         axis.axvspan(-log10(3), log10(3), color=INK, alpha=0.2, linewidth=0, label="within a factor of 3")
-        colours = mpl.colormaps["viridis"](np.linspace(0, 0.95, len(records)))
+        colours = SHADES(np.linspace(0, 1, len(records)))
         for record, colour in zip(records, colours, strict=True):
             asked = record.parameters
             predicted = record.mean("critical_ratio_log10_predicted")
@@ -107,7 +106,7 @@ def events_map(records: Sequence[Record]) -> Figure:
                 label=name,
             )
         axis.set(
-            xlabel="log₁₀ of the ratio of the steps, over the predicted critical one",
+            xlabel="log₁₀ of the ratio of the steps,\nover the predicted critical one",
             ylabel="ln (α at the end / α at association)",
         )
         legend_below(figure, axis)
@@ -136,11 +135,9 @@ def lifetimes(records: Sequence[Record]) -> Figure:
                     capsize=2,
                 )
             column[0].axhline(longest, color=INK, linestyle=":", label="followed no longer")
-            column[0].set(title=f"p = {record.parameters['degree']}", ylabel="association lasts (steps)")
-            column[1].plot(arrays["diagonals"], arrays["log_amplification"], "o-", color=PALETTE["idealized"])
-            column[1].set(
-                xlabel="diagonal, as the softmax sees it", ylabel="ln of amplification, linear theory"
-            )
+            column[0].set(title=f"p = {record.parameters['degree']}", ylabel="lifetime (steps)")
+            column[1].plot(arrays["diagonals"], arrays["log_amplification"], "o-", color=PALETTE["reference"])
+            column[1].set(xlabel="diagonal, as the softmax sees it", ylabel="ln of amplification")
         legend_below(figure, axes[0, 0])
     return figure
 
@@ -152,7 +149,7 @@ def which_set(record: Record) -> Figure:
         figure, axes = panels(
             2, len(arrays["sizes"]), figsize=(8, 4.6), sharex=True, sharey=True, squeeze=False
         )
-        colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(arrays["steps"])))
+        colours = SHADES(np.linspace(0, 1, len(arrays["steps"])))
         for row, name in zip(axes, ("own", "other"), strict=True):
             for axis, size, values in zip(row, arrays["sizes"], arrays[name], strict=True):
                 for step, runs, colour in zip(arrays["steps"], values, colours, strict=True):
@@ -162,16 +159,12 @@ def which_set(record: Record) -> Figure:
                 axis.set(title=f"N = {size:,}, rows on {'their own' if name == 'own' else 'another'} set")
                 axis.set_ylabel("share of rows")
                 axis.label_outer()
+        ends = {value: f"{value:g}" for value in (arrays["diagonals"][0], arrays["diagonals"][-1])}
+        ticks = ends | {value: f"{value:g}, {name}" for value, name in READINGS.items()}
         for axis in axes[-1]:
-            axis.set_xticks(
-                [*READINGS],
-                [f"{value:g}, {name}" for value, name in READINGS.items()],
-                fontsize=SMALL,
-                rotation=35,
-                ha="right",
-            )
+            axis.set_xticks([*ticks], ticks.values(), fontsize=SMALL, rotation=35, ha="right")
             axis.set_xlabel("diagonal, as the softmax sees it")
-        axes[0, 0].legend(fontsize=SMALL)
+        legend_below(figure, axes[0, 0], columns=3)
     return figure
 
 

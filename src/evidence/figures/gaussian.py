@@ -3,11 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, panels
+from src.evidence.figures import INK, PALETTE, band, figure_style, legend_below, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 
-FORMS = {"free": "free A", "symmetric": "symmetric A", "gram": "P^T P, rank {}"}
+FORMS = {"free": "free A", "symmetric": "symmetric A", "gram": "PᵀP, rank {}"}
 SHADES = ("content", "positional", "convnet", "shortcut", "reference")
 
 
@@ -20,7 +20,7 @@ def figure_2(record: Record) -> Figure:
     arrays, paper = record.arrays, paper_figure("2")
     step, chance = arrays["figure_step"], _chance(record)
     with figure_style():
-        figure, (error, association, matrix) = panels(1, 3, figsize=(10, 3.1))
+        figure, (error, association, matrix) = panels(1, 3, figsize=(10, 3.4))
         for name, colour in (("gaussian", "content"), ("structured", "positional")):
             label = {"gaussian": "Gaussian patches", "structured": "structured patches"}[name]
             look = {"color": PALETTE[colour], "alpha": 0.2, "label": label}
@@ -28,18 +28,20 @@ def figure_2(record: Record) -> Figure:
             band(association, step, arrays[f"figure_association_{name}"], **look)
         printed, precision = paper["test_error"], paper["precision"] / 100
         percent = np.array(printed["percent"]) / 100
-        marks = {"fmt": "x", "color": INK, "capsize": 3, "label": "the paper's Figure 2"}
+        marks = {"fmt": "x", "color": INK, "capsize": 3, "label": "the paper"}
         error.errorbar(printed["step"], percent, yerr=precision, **marks)
-        association.plot(step[-1], paper["matrix"]["association"], "x", color=INK, label="the paper's matrix")
+        association.plot(step[-1], paper["matrix"]["association"], "x", color=INK, label="the paper")
         association.axhline(chance, color=INK, linestyle="--", linewidth=1, label="chance")
         for axis, label in ((error, "test error"), (association, "patch association")):
             axis.set(
                 xscale="symlog", xlim=(0, step[-1] * 1.2), ylim=(0, None), xlabel="iteration", ylabel=label
             )
-            axis.legend(fontsize=SMALL)
+        legend_below(figure, association, error, columns=2)
         logits = arrays["figure_logits"][0]
         off = logits[~np.eye(len(logits), dtype=bool)]
         image = matrix.imshow(logits, vmin=off.min(), vmax=off.max())
+        ticks = range(0, len(logits), 5)
+        matrix.set(xticks=ticks, yticks=ticks)
         matrix.set(title="logits A", xlabel="attended patch j", ylabel="attending patch i")
         matrix.grid(False)
         figure.colorbar(image, ax=matrix, label="logit off the diagonal")
@@ -64,10 +66,10 @@ def what_decides(record: Record) -> Figure:
                 axis.axhline(_chance(record), color=INK, linestyle="--", linewidth=1)
                 axis.set(xscale="symlog", xlim=(0, step[-1]), ylim=(0, 1.03))
                 axis.set(title=title if optimizer == "gradient descent" else "")
-            row[0].set(ylabel=f"association, {optimizer}")
+            row[0].set(ylabel=f"association,\n{optimizer.replace('adam', 'Adam')}")
         for axis in axes[1]:
             axis.set(xlabel="iteration")
-        axes[0, 0].legend(fontsize=SMALL)
+        legend_below(figure, axes[0, 0], columns=2)
     return figure
 
 

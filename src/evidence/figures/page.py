@@ -12,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.text import Text
 
 from src.evidence.figures import INK, STYLE
 
@@ -83,9 +84,15 @@ def _label_all(panels: list[Axes]) -> None:
             axes.get_xticklabels(), at.get((last, column), axes).get_xticklabels(), strict=False
         ):
             label.set(rotation=of_last.get_rotation(), horizontalalignment=of_last.get_horizontalalignment())
-        if not axes.get_xlabel() and (last, column) in at:
-            axes.set_xlabel(at[last, column].get_xlabel())
-        if not axes.get_ylabel() and (row, 0) in at:
-            axes.set_ylabel(at[row, 0].get_ylabel())
-        if not axes.get_title() and (0, column) in at:
-            axes.set_title(at[0, column].get_title())
+        if (last, column) in at:
+            _copy(axes.xaxis.label, at[last, column].xaxis.label)
+        if (row, 0) in at:
+            _copy(axes.yaxis.label, at[row, 0].yaxis.label)
+        if (0, column) in at:
+            _copy(axes.title, at[0, column].title)
+
+
+def _copy(label: Text, other: Text) -> None:
+    """Write an empty label as the other is, in its size: `set_title` would take the size from no style."""
+    if not label.get_text():
+        label.set(text=other.get_text(), fontproperties=other.get_fontproperties(), color=other.get_color())

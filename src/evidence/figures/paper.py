@@ -11,6 +11,7 @@ from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 
+DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN"}
 NETWORKS = {"vgg": "VGG", "resnet": "ResNet", "vit": "ViT, patch size 2"}
 
 
@@ -36,6 +37,8 @@ def figure_5a(record: Record | None) -> Figure:
         axis.set_xscale("log", base=2)
         axis.set(xlabel="side of a permuted block (pixels)", ylabel="test accuracy (%)", ylim=(0, 85))
         axis.set_xticks(printed["block"], [*map(str, printed["block"][:-1]), "32 (none)"])
+        if record is None:
+            axis.text(0.03, 0.05, "ours: not run", transform=axis.transAxes)
         axis.legend(fontsize=SMALL, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.2))
     return figure
 
@@ -56,9 +59,14 @@ def figure_5c(record: Record) -> Figure:
                     axis = axes[row, 2 * index + column]
                     others = record.arrays[f"similarity_{stage}"][index, patch].reshape(rows, columns)
                     picture = axis.imshow(others, vmin=-1, vmax=1, cmap="RdBu_r")
-                    axis.plot(patch % columns, patch // columns, "o", color="black", fillstyle="none")
+                    for colour, width in (("black", 3.5), ("white", 1.5)):  # seen on any colour
+                        ring = {"color": colour, "markeredgewidth": width, "fillstyle": "none"}
+                        axis.plot(patch % columns, patch // columns, "o", **ring)
                     axis.set(xticks=[], yticks=[])
                     axis.set_title(f"{name},\n{stage} training" if row == 0 else "", fontsize=SMALL)
+        for axis, patch in zip(axes[:, 0], chosen, strict=True):
+            place = f"row {patch // columns + 1}, column {patch % columns + 1}"
+            axis.set_ylabel(f"patch at\n{place}", fontsize=SMALL)
         figure.colorbar(picture, ax=axes, label="cosine", shrink=0.7)
     return figure
 
@@ -102,9 +110,9 @@ def figure_7(ours: Mapping[str, Record | None]) -> Figure:
                         np.full(len(values), place + 0.18), values, "o", color=PALETTE[model], markersize=4
                     )
                     axis.hlines(values.mean(), place + 0.08, place + 0.28, color=PALETTE[model], label=name)
-            axis.set_xticks([0, 1], MODELS.values(), fontsize=SMALL)
+            axis.set_xticks([0, 1], [name.split()[0] for name in MODELS.values()])
             scale = "no record" if record is None else f"{record.scale} scale, n = {len(values)}"
-            axis.set(title=f"{dataset}\n{scale}", xlim=(-0.6, 1.6))
+            axis.set(title=f"{DATASETS[dataset]}\n{scale}", xlim=(-0.6, 1.6))
         axes[0].set_ylabel("test accuracy (%)")
     return figure
 

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
 from src.evidence.records import Record
@@ -27,7 +28,7 @@ def sample_grid(record: Record) -> Figure:
             image = axis.imshow(grid, cmap=SIGNED, vmin=-1, vmax=1)
             _outline(axis, arrays["membership_blocks"] == chosen)
             _patch_axes(axis, f"label y = {label:+.0f}")
-        figure.colorbar(image, ax=axes, ticks=[-1, 0, 1], shrink=0.8, label="coefficient ⟨w*, X_j⟩")
+        figure.colorbar(image, ax=axes, ticks=[-1, 0, 1], shrink=0.8, label="coefficient ⟨w*, Xⱼ⟩")
     return figure
 
 
@@ -80,14 +81,16 @@ def linear_error(record: Record) -> Figure:
     with figure_style():
         figure, axis = panels(figsize=(5.8, 3.6))
         edges = np.arange(len(sizes) + 1) - 0.5
+        cells = (edges, _edges(probs), record.arrays["linear_error"])
         image = axis.pcolormesh(
-            edges, _edges(probs), record.arrays["linear_error"], cmap="viridis", vmin=0, vmax=0.5
-        )
+            *cells, vmin=0, vmax=0.5, rasterized=True
+        )  # drawn one by one, they leave seams
         hard = sizes**2 / (num_patches - sizes)
         axis.plot(np.arange(len(sizes)), hard, "o-", color="white", label="q (D − C) = C²")
         own = np.flatnonzero(sizes == record.parameters["block"] ** 2)  # none for a set of one patch
         prob = np.full(len(own), record.parameters["distractor_prob"])
-        axis.plot(own, prob, "*", color="white", markersize=13, label="this book")
+        star = {"color": PALETTE["positional"], "markersize": 16, "zorder": 1.9}  # below the dot beside it
+        axis.plot(own, prob, "*", **star, label="this book")
         axis.set(
             yscale="log",
             ylim=(probs[0], probs[-1]),
@@ -281,13 +284,14 @@ def set_mass(record: Record) -> Figure:
         )
         axes[0].set(xlabel="iteration", ylabel="attending patch i, by set", title="every row")
         axes[0].set_yticks(range(0, mass.shape[1] + 1, record.parameters["set_size"]))
-        axes[0].grid(color="white", alpha=0.6)
+        axes[0].grid(False)
         figure.colorbar(image, ax=axes[0], label="attention on the own set")
         early = int(np.searchsorted(step, record.parameters["steps"]))
         bins = np.linspace(0, 1, 21)
         axes[1].hist(mass[early], bins, color=PALETTE["gamma"], alpha=0.6, label=f"iteration {step[early]}")
         axes[1].hist(mass[-1], bins, color=PALETTE["rho"], alpha=0.6, label=f"iteration {step[-1]}")
         axes[1].set(xlabel="attention on the own set", ylabel="rows", title="rows part in two")
+        axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
         axes[1].legend()
     return figure
 
