@@ -15,7 +15,7 @@
   const SLIDERS = { q: [0, 1], diagonal: [-2, 5] };
   const CHECKS = { fresh: "new samples each step", idealized: "idealized: three numbers" };
   const NUMBERS = {
-    step: "step", loss: "loss", accuracy: "accuracy, training", test: "accuracy, unseen", linear: "linear rule's",
+    step: "step", loss: "loss", accuracy: "accuracy, training", test: "accuracy, unseen", linear: "linear rule, accuracy",
     association: "association", alignment: "alignment", alpha: "α", gamma: "γ", rho: "ρ",
     own: "rows on own set", other: "rows on another",
   };
@@ -50,7 +50,7 @@
 </figure>
 <figure><figcaption>Loss</figcaption><div class="pg-plot" data-plot="loss"></div></figure>
 <figure><figcaption>${CURVES.map((key) =>
-    `<span class="pg-${key}">${NUMBERS[key]}</span> `).join("")}</figcaption>
+    `<span class="pg-${key}">${NUMBERS[key]}</span> `).join("")}<span class="pg-linear">${NUMBERS.linear}</span></figcaption>
 <div class="pg-plot" data-plot="shares"></div></figure></div></form>
 <a class="pg-link">A link to these settings</a>`;
 
@@ -199,7 +199,7 @@
       names.map((name) => `${name} ${short(points.at(-1)[name])}`).join(", ")} at step ${points.at(-1).step}">
       <path d="${ticks.map((step) => `M${x(step)} 0V100`).join("")}"/>
       ${mark ? `<path class="pg-mark" d="M0 ${y(mark)}H100"/>` : ""}${lines.join("")}</svg>
-      <b>${short(top)}</b><b>0</b>${ticks.map((step) => `<small style="left:${x(step)}%">${step}</small>`).join("")}`;
+      <b>${short(top)}</b><b>0</b>${ticks.map((step) => `<small style="left:${x(step)}%">${step}</small>`).join("")}<i>iteration</i>`;
   }
 
   /** The grid of patches. A set is drawn by a stroke; a patch that it takes is exchanged for another. */
@@ -215,7 +215,7 @@
       }
       cells().forEach((cell, i) => {
         cell.type = "button";
-        cell.textContent = Descent.LETTERS[membership[i]];
+        cell.textContent = membership[i] + 1; // letters stand for other things in the text
         cell.style.setProperty("--hue", (membership[i] * 137.5) % 360);
         cell.tabIndex = i ? -1 : 0;
         cell.setAttribute("aria-label", `patch ${i}, set ${cell.textContent}`);
