@@ -383,7 +383,11 @@ def test_a_bad_link_and_a_bad_field_are_refused_and_the_page_stays(page, address
     assert "C=8" in page.evaluate("location.hash")
 
 
-SETS = "[...document.querySelectorAll('.pg-grid button')].map(e => e.textContent).join('')"
+# The grid numbers the sets from 1; a link names them by letters.
+SETS = (
+    "[...document.querySelectorAll('.pg-grid button')]"
+    ".map(e => String.fromCharCode(64 + Number(e.textContent))).join('')"
+)
 
 
 @needs_browser

@@ -171,7 +171,7 @@ def _local(suffix: str = "") -> tuple[Statement, ...]:
              "Before training, nearness and similarity correlate by {}", CHANCE),
             ("locality_", "mean", least(0.25), "After training they correlate by {}", LOCAL),
             ("mantel_p_", "every", most(0.01),
-             "Patches at random places would fit as well with probability {}", MANTEL),
+             "Shuffled patches fit this well with probability {}", MANTEL),
         )
     )
 
@@ -253,7 +253,7 @@ THEORY = (
                   "On the Gaussian data with a symmetric A it is {}",
                   "were it the data that decide, no way of making logits would associate (exploration: 1.00)", SECOND),
         Statement("association_gaussian_gram16_gradient_descent", most(0.6),
-                  "On the Gaussian data with A = P^T P it is {}", "likewise", SECOND),
+                  "On the Gaussian data with A = PᵀP it is {}", "likewise", SECOND),
     ), LAPTOP),
     Claim("idealized", "Gradient descent on the population risk learns patch association and generalizes.",
           "S", "02_theory", "association, generalization", (
@@ -264,27 +264,28 @@ THEORY = (
     Claim("events", "Alpha grows while attention stays; then gamma grows more than rho;"
           " with association there, alpha grows again.", "S, paraphrased", "02_theory",
           "Events I, II, III, in this order", (
-        Statement("gap_before_alpha", most(0.1), "At half of alpha's way, attention has moved {} of its own",
+        Statement("gap_before_alpha", most(0.1), "When alpha is halfway, attention has made {} of its change",
                   "Event I: alpha has moved, attention has not", SECOND, "mean", "%"),
         Statement("gamma_lead", least(0.0), "Gamma's growth is {} ahead of rho's, either way",
                   "Event II", SECOND, "every", "logits"),
         Statement("alpha_growth", least(0.0), "From association to the end the logarithm of alpha moves by {}",
                   "Event III: alpha grows again", SECOND, "every"),
     ), ("laptop", "paper")),
-    Claim("realistic", "Gradient descent on the empirical risk, from random initialization, does so too.",
+    Claim("realistic", "Gradient descent on the empirical risk, from random initialization, learns patch association"
+          " and generalizes.",
           "S Theorem 4.2, Figure 4", "03_synthetic_training",
           "association; error 7.5 % on the plateau, 2.4 % at the end (Figure 4)", (
         Statement("association_end", least(0.99), "Patch association is {} at the last step",
                   PLATEAU + "; at a step fixed beforehand, not at the best", SECOND, "every", "%"),
-        Statement("set_mass_end", least(0.5), "There a row gives {} of its attention to its own set",
+        Statement("set_mass_end", least(0.5), "At that step a row gives {} of its attention to its own set",
                   "it then reads its own set more than all others", SECOND, "every", "%", scales=LAPTOP),
-        Statement("accuracy_end", least(0.96), "There test accuracy is {}",
+        Statement("accuracy_end", least(0.96), "At that step test accuracy is {}",
                   "within 3 points of the labelling function, 99 % here", FIRST, "every", "%", scales=LAPTOP),
         Statement("error_plateau", (0.070, 0.085), "On the plateau the test error is {}",
                   "printed: 7.5 %; exactly, the linear rule errs 7.84 %", SECOND, "mean", "%", scales=PAPER),
         Statement("error_end", (0.020, 0.032), "At the last step it is {}",
                   "printed: 2.4 %; exactly, no rule errs less than 2.55 %", SECOND, "mean", "%", scales=PAPER),
-        Statement("cosine_end", least(0.96), "There the cosine of v and w* is {}",
+        Statement("cosine_end", least(0.96), "At that step the cosine of v and w* is {}",
                   "printed: 0.98 after step 10,000, up to 0.02", SECOND, scales=PAPER),
     ), ("laptop", "paper")),
     Claim("transfer", "With the learned attention kept, few downstream samples suffice; without it many are needed.",
@@ -337,9 +338,9 @@ IMAGES = (
         Statement("blocks_loss_resnet", least(0.05), "ResNet-18 loses {}",
                   "a quarter of what it loses in the paper", SECOND, "mean", "points"),
         Statement("blocks_loss_vgg", least(0.05), "VGG-11 loses {}", "likewise", SECOND, "mean", "points"),
-        Statement("least_step_resnet", least(0.0), "The halving that costs ResNet-18 least costs {}",
+        Statement("least_step_resnet", least(0.0), "Of all halvings, the one that costs ResNet-18 least costs it {}",
                   "with every halving", SECOND, "mean", "points"),
-        Statement("least_step_vgg", least(0.0), "The halving that costs VGG-11 least costs {}",
+        Statement("least_step_vgg", least(0.0), "Of all halvings, the one that costs VGG-11 least costs it {}",
                   "likewise", SECOND, "mean", "points"),
     ), ("laptop", "paper"), data={scale: ("cifar100",) for scale in ("laptop", "paper")}),
     *map(_similar, SIMILAR),

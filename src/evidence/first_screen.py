@@ -133,14 +133,14 @@ def _mean(finding: Finding) -> str:
     )
 
 
-def not_run(verdicts: Mapping[str, Sequence[Verdict]]) -> str:
-    """Which claims have no record, by the scales that lack one: "a, b (short, paper); c (paper)"."""
-    lacking: dict[str, list[str]] = {}
+def not_run(verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, dict[str, str]]:
+    """Which claims have no record, by the scales that lack one: "short and paper" -> key -> the row's words."""
+    lacking: dict[str, dict[str, str]] = {}
     for key, found in verdicts.items():
-        scales = ", ".join(each.scale for each in found if each.word == NOT_RUN)
+        scales = " and ".join(each.scale for each in found if each.word == NOT_RUN)
         if scales:
-            lacking.setdefault(scales, []).append(key)
-    return "; ".join(f"{', '.join(keys)} ({scales})" for scales, keys in lacking.items())
+            lacking.setdefault(scales, {})[key] = HEADLINES[key].words
+    return lacking
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 The HTML is in `templates`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import median
 
 from src.evidence import sentences
-from src.evidence.claims import CLAIMS, SCALES, find
+from src.evidence.claims import CLAIMS, SCALES, Claim, find
 from src.evidence.html import FILTERS, Html, render
 from src.evidence.records import Record
-from src.evidence.verdicts import judge
+from src.evidence.verdicts import Verdict, judge
 from src.experiments.table import CHAPTERS
 
 Benchmarks = Mapping[str, Mapping[str, Mapping]]  # as `load_benchmarks` gives them
@@ -26,6 +27,12 @@ def seconds_text(seconds: float) -> str:
 KEPT = {True: "✓", False: "✗"}
 FILTERS |= {"seconds": seconds_text, "median": median}
 FILTERS |= {"found": sentences.found, "asked": sentences.asked, "behind": sentences.behind}
+FILTERS |= {"one_thread": sentences.one_thread, "unbroken": sentences.unbroken}
+KNOWN = {
+    "S": "S: seen in a reproduction of the paper",
+    "A": "A: stated in its abstract",
+    "R": "R: recalled, without the paper's words at hand",
+}
 
 
 def verdict_box(record: Record, claim: str | None = None) -> Html:
@@ -101,7 +108,27 @@ def claims_table(records: Sequence[Record], chapter: str | None = None, *, beyon
         for key, claim in CLAIMS.items()
         if claim.chapter == chapter or (chapter is None and claim.beyond == beyond)
     ]
-    return render("claims_table.html", rows=rows, chapters=CHAPTERS)
+    return render(
+        "claims_table.html", rows=rows, chapters=CHAPTERS, chapter=chapter, known=_known, same=_same
+    )
+
+
+def _known(claim: Claim) -> str:
+    """What the letters say by which a claim tells how its words are known."""
+    return "; ".join(words for letter, words in KNOWN.items() if re.search(rf"\b{letter}\b", claim.known))
+
+
+def _same(verdict: Verdict, verdicts: Sequence[Verdict]) -> str:
+    """The scale at which a claim's table shows the statements of a verdict that was not run; empty if none does."""
+    asked, place = {*verdict.claim.statements_at(verdict.scale)}, SCALES.index(verdict.scale)
+    shows = [
+        each
+        for each in verdicts
+        if asked <= {*verdict.claim.statements_at(each.scale)}
+        and (each.findings or SCALES.index(each.scale) < place)
+    ]
+    shows.sort(key=lambda each: not each.findings)
+    return shows[0].scale if shows and not verdict.findings else ""
 
 
 def promises_table(benchmarks: Benchmarks) -> Html:

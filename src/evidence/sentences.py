@@ -1,5 +1,6 @@
 """A statement and what was found of it, in plain words."""
 
+import re
 from math import inf
 from statistics import fmean
 
@@ -13,21 +14,36 @@ UNITS = {"": (1, "z.3g", ""), "%": (100, "z.1f", " %"), "points": (100, "+z.1f",
 UNITS |= {"logits": (1, "z.1f", " logits")}
 
 
+KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%)|(?<=\bn) (?== )|(?<=\bn =) (?=\d)|(?<=[✓✗?—]) ")
+
+
+def unbroken(text: str) -> str:
+    """The text with no-break spaces between a number and its percent sign, in "n = 3", and behind a mark."""
+    return KEPT_TOGETHER.sub("\N{NO-BREAK SPACE}", text)
+
+
+def one_thread(device: str) -> str:
+    """A device's name as records have it; older ones say "1 threads"."""
+    return device.replace(", 1 threads", ", 1 thread")
+
+
 def found(finding: Finding) -> str:
     """✓ Attention inside a set beats attention outside by 6.8 logits; at least 3 logits were needed."""
-    return f"{MARKS[finding.word]} {measured(finding)}; {needed(finding.statement)}{_doubt(finding)}."
+    text = f"{MARKS[finding.word]} {measured(finding)}; {needed(finding.statement)}{_doubt(finding)}."
+    return unbroken(text)
 
 
 def asked(statement: Statement) -> str:
     """The same of a statement without a record."""
-    return f"— {statement.words.format('…')}; {needed(statement)}."
+    return unbroken(f"— {statement.words.format('…')}; {needed(statement)}.")
 
 
 def behind(finding: Finding) -> str:
     """What stands small behind the words: metric, interval, reason, and the day of the rule."""
     statement = finding.statement
     late = ", after the record was made" if finding.made < statement.since else ""
-    return f"{statement.metric}, {_spread(finding)}; {statement.reason}; rule of {statement.since}{late}"
+    spread = _spread(finding)
+    return unbroken(f"{statement.metric}, {spread}; {statement.reason}; rule of {statement.since}{late}")
 
 
 def measured(finding: Finding) -> str:
@@ -67,13 +83,24 @@ def _spread(finding: Finding) -> str:
     statement, values = finding.statement, known(finding.values)
     if finding.interval is None:
         return f"n = {len(values)}"
-    interval = _range(finding.interval, statement.unit)
     if statement.over == "every":
-        return f"{interval}, n = {len(values)}"
+        return f"{_range(finding.interval, statement.unit)}, n = {len(values)}"
     confidence = f"{100 * statement.confidence:.0f} % interval"
     if statement.over == "interval":
         return f"{confidence} from {finding.repetitions} repetitions"
-    return f"{confidence} of the mean {interval}, n = {len(values)}"
+    return f"{confidence} of the mean {_possible(finding)}, n = {len(values)}"
+
+
+def _possible(finding: Finding) -> str:
+    """The interval of the mean; of shares, each from 0 to 100 %, without an end that no share can have."""
+    low, high = finding.interval
+    unit = finding.statement.unit
+    below, above = low < 0, high > 1
+    if unit != "%" or not (below or above) or not all(0 <= value <= 1 for value in known(finding.values)):
+        return _range(finding.interval, unit)
+    if below and above:
+        return "as wide as 0 to 100 %"
+    return f"up to {amount(high, unit)}" if below else f"from {amount(low, unit)}"
 
 
 def amount(value: float, unit: str) -> str:

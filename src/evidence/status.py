@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from src.evidence.claims import CLAIMS, Claim
 from src.evidence.html import FILTERS, Html, render
 from src.evidence.records import Record
+from src.evidence.sentences import one_thread
 from src.evidence.verdicts import NOT_RUN, judge
 from src.experiments.resolve import resolve, scale_of
 from src.experiments.table import CHAPTERS, EXPERIMENTS
@@ -19,7 +20,7 @@ def duration_text(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-FILTERS |= {"duration": duration_text}
+FILTERS |= {"duration": duration_text, "one_thread": one_thread}
 
 
 def chapters_table(runs: Mapping[str, Mapping]) -> Html:
@@ -34,7 +35,16 @@ def records_table(records: Sequence[Record]) -> Html:
         key: sorted((each for each in records if each.claim == key), key=lambda each: each.started)
         for key in EXPERIMENTS
     }
-    return render("status_records.html", rows=rows, records=records, counts=_counts, data=_data)
+    elsewhere = {key: _shown_by(key, records) for key, found in rows.items() if not found}
+    return render(
+        "status_records.html", rows=rows, records=records, counts=_counts, data=_data, elsewhere=elsewhere
+    )
+
+
+def _shown_by(key: str, records: Sequence[Record]) -> list[str]:
+    """The claims whose records the verdicts on a claim are drawn from."""
+    scales = CLAIMS[key].scales if key in CLAIMS else ()
+    return sorted({each.claim for scale in scales for each in judge(key, records, scale).records})
 
 
 def _counts(record: Record, records: Sequence[Record]) -> str:

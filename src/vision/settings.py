@@ -29,7 +29,9 @@ class TrainingSettings:
     precision : "32-true", "bf16-mixed", or "auto": the latter where the device computes in bfloat16.
     seed : of the data's order, the augmentation and dropout; the model comes initialized. `fit_ensemble` takes
         a seed for each member in its place.
-    accelerator, devices, num_nodes : as in Lightning Fabric; under `torchrun` its numbers hold.
+    accelerator : as in Lightning Fabric.
+    devices : likewise; under `torchrun` its number holds.
+    num_nodes : likewise.
     compile : "auto": on one CUDA device the whole step is recorded as a CUDA graph, the models of an ensemble
         together, and runs plainly elsewhere. True: the same, through `torch.compile`, which takes a minute and pays
         in long runs. False: plainly everywhere. What is computed stays the same, up to rounding.

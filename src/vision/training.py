@@ -41,7 +41,8 @@ class TrainingHistory:
     Attributes
     ----------
     train_loss : mean over the epoch's steps, with label smoothing and augmentation.
-    validation_loss, validation_accuracy : after the epoch; empty without validation images.
+    validation_loss : after the epoch; empty without validation images.
+    validation_accuracy : likewise.
     learning_rate : of the epoch's last step.
     images_per_second : training only, all processes together; in an ensemble all members too.
     seconds : the whole epoch, validation and callback too, also of epochs before a resumption.

@@ -1,5 +1,6 @@
 """The rules, the words that follow from them, and the pages that show them."""
 
+import re
 from dataclasses import replace
 from datetime import date
 from math import inf
@@ -274,7 +275,9 @@ class TestData:
         both = judge("pe-locality", [svhn, imagenet])
         assert both.word == "partly" and len(both.findings) == 12
         assert {f.dataset for f in both.findings if f.word == "contradicted"} == {"svhn-1083"}
-        assert "svhn-1083: ✗ After training they correlate by 0.1" in pages.claims_table([svhn, imagenet])
+        assert "svhn-1083: ✗\N{NO-BREAK SPACE}After training they correlate by 0.1" in pages.claims_table(
+            [svhn, imagenet]
+        )
 
     def test_every_claim_on_images_names_known_data_at_every_scale(self):
         for claim in CLAIMS.values():
@@ -380,20 +383,24 @@ class TestPages:
         words = (
             "✓ Attention inside a set beats attention outside by 6.8 logits; at least 3 logits were needed"
         )
-        assert f"{words} every time. <small>gap_end, 6.7 to 6.9 logits, n = 2; " in box
+        plain = box.replace("\N{NO-BREAK SPACE}", " ")
+        assert f"{words} every time. <small>gap_end, 6.7 to 6.9 logits, n = 2; " in plain
 
     @pytest.mark.parametrize(
         ("metrics", "words"),
         [
             (
                 {"accuracy_gap": [-0.034, -0.039, -0.03]},
-                "✗ Vanilla minus positional accuracy is -3.4 points;",
+                "✗\N{NO-BREAK SPACE}Vanilla minus positional accuracy is -3.4 points;",
             ),
             (
                 {"accuracy_gap": [-0.034, -0.039, -0.03]},
-                "between -1 and 1 points were needed. <small>accuracy_gap, 90 %",
+                "between -1 and 1 points were needed. <small>accuracy_gap, 90\N{NO-BREAK SPACE}%",
             ),
-            ({"accuracy_gap": [-0.03, 0.03, 0.0]}, "? Vanilla minus positional accuracy is +0.0 points;"),
+            (
+                {"accuracy_gap": [-0.03, 0.03, 0.0]},
+                "?\N{NO-BREAK SPACE}Vanilla minus positional accuracy is +0.0 points;",
+            ),
             ({"accuracy_gap": [-0.03, 0.03, 0.0]}, "points were needed: too uncertain to say."),
             (
                 {"accuracy_gap": [0.0], "accuracy_positional": [0.6]},
@@ -417,8 +424,48 @@ class TestPages:
                 assert date.fromisoformat(each.since)
                 assert each.within[0] <= each.within[1]
                 (one,) = planted_verdict(claim, each).findings
-                assert sentences.found(one).startswith("✓ ") and " needed" in sentences.found(one)
+                assert sentences.found(one).startswith(
+                    "✓\N{NO-BREAK SPACE}"
+                ) and " needed" in sentences.found(one)
                 assert each.metric in sentences.behind(one) and each.since in sentences.behind(one)
+
+    @pytest.mark.parametrize(
+        ("errors", "words"),
+        [
+            ([0.066, 0.077], "95 % interval of the mean 0.2 to 14.1 %, n = 2"),
+            ([0.065, 0.077], "95 % interval of the mean up to 14.7 %, n = 2"),
+            ([0.935, 0.923], "95 % interval of the mean from 85.3 %, n = 2"),
+            ([0.2, 0.8], "95 % interval of the mean as wide as 0 to 100 %, n = 2"),
+            (
+                [-0.01, 0.01],
+                "95 % interval of the mean -12.7 to 12.7 %, n = 2",
+            ),  # no share: it can lie below 0
+        ],
+    )
+    def test_an_interval_of_shares_has_no_end_that_no_share_can_have(self, errors, words):
+        statement = Statement("m", (0.0, 1.0), "{}", "reason", "2026-01-01", unit="%")
+        shown = Finding(statement, "", tuple(errors), t_interval(errors, 0.95), 2, "2026-01-01")
+        assert words in sentences.behind(shown).replace("\N{NO-BREAK SPACE}", " ")
+
+    def test_no_line_breaks_before_a_percent_sign_or_behind_a_mark(self):
+        kept = sentences.unbroken("✓ It is 5 %, in 3 steps, n = 12")
+        assert kept.split(" ") == ["✓\xa0It", "is", "5\xa0%,", "in", "3", "steps,", "n\xa0=\xa012"]
+
+    def test_a_scale_that_was_not_run_folds_what_another_scale_of_the_claim_shows(self):
+        def folded(table: str) -> list[str]:
+            rows = table.split('id="record-pe-locality"')[1].split("</tbody>")[0].split("<tr>")[1:]
+            return ["".join(re.findall("<summary>(.*?)</summary>", each)) for each in rows]
+
+        assert folded(pages.claims_table([])) == ["", "asked as at laptop scale", "asked as at laptop scale"]
+        shown = on_images("positional-imagenet", "tiny-imagenet-50", local(0.5), scale="short", classes=50)
+        short = "asked as at short scale"
+        assert folded(pages.claims_table([shown])) == [short, "", short]
+
+    def test_the_table_says_one_thread_and_what_the_letters_mean(self):
+        table = pages.claims_table([record(GOOD, device="a device, 1 threads")])
+        assert "a device, 1 thread, 2026" in table
+        assert '<abbr title="S: seen in a reproduction of the paper">S</abbr>' in table
+        assert "this chapter</a>" in pages.claims_table([], "08_locality") and "this chapter" not in table
 
     def test_a_rule_that_is_younger_than_the_record_is_said_to_be(self):
         assert "rule of 2026-11-21, after the record was made" in pages.verdict_box(record(GOOD))
@@ -428,8 +475,12 @@ class TestPages:
     def test_the_table_has_a_row_for_every_claim_and_shows_what_is_missing(self):
         table = pages.claims_table([record(GOOD)])
         assert all(f"<strong>{key}</strong>" in table for key in PAPERS)
-        assert "Test accuracy is 99.6 % at the end; at least 99 % was needed every time." in table
-        assert "— Patch association is … at the last step; at least 99 % was needed" in table
+        assert "Test accuracy is 99.6 % at the end; at least 99 % was needed every time." in table.replace(
+            "\N{NO-BREAK SPACE}", " "
+        )
+        assert "— Patch association is … at the last step; at least 99 % was needed" in table.replace(
+            "\N{NO-BREAK SPACE}", " "
+        )
         assert "association_end; rule of 2026-11-24" in table
         assert table.count("not run at this scale") == sum(map(len, PAPERS.values())) - 1
 

@@ -46,6 +46,17 @@ def test_a_record_has_a_row_with_all_that_is_known():
     assert "no record" in table.split('id="records-idealized"')[1].split("</tbody>")[0]
 
 
+def test_a_claim_without_records_of_its_own_names_those_that_show_it():
+    kinds = ("content", "positional")
+    metrics = {
+        f"{name}_{kind}": [0.0] for name in ("locality_before", "locality", "mantel_p") for kind in kinds
+    }
+    parameters = {"seed": 0, "num_seeds": 1, "dataset": "tiny-imagenet-50"}
+    shown = replace(RECORD, claim="positional-imagenet", metrics=metrics, parameters=parameters, seed=0)
+    rows = records_table([shown]).split('id="records-pe-locality"')[1]
+    assert "none of its own; shown by the records of positional-imagenet" in rows.split("</tbody>")[0]
+
+
 def test_what_does_not_count_says_why():
     tried = replace(RECORD, claim="positional-cifar10", parameters={"seed": 0, "eval_split": "validation"})
     study = replace(RECORD, claim="over-training")

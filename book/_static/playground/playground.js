@@ -1,7 +1,7 @@
 "use strict";
 /* Makes a playground of every <div class="playground">. Without attributes it has all controls, and takes its settings
- * from the page's address, #q=0.3&N=2000. With `data-fields="q diagonal"` it is small: these fields alone, started at
- * `data-settings="D=32&q=0.4"`, and its link opens `data-page`.
+ * from the page's address. With `data-fields="q diagonal"` it has these alone, starts at `data-settings="D=32&q=0.4"`,
+ * and its link opens `data-page`.
  */
 (() => {
   const FIELDS = {
@@ -15,7 +15,7 @@
   const SLIDERS = { q: [0, 1], diagonal: [-2, 5] };
   const CHECKS = { fresh: "new samples each step", idealized: "idealized: three numbers" };
   const NUMBERS = {
-    step: "step", loss: "loss", accuracy: "accuracy, training", test: "accuracy, unseen", linear: "linear rule's",
+    step: "step", loss: "loss", accuracy: "accuracy, training", test: "accuracy, unseen", linear: "linear rule, accuracy",
     association: "association", alignment: "alignment", alpha: "α", gamma: "γ", rho: "ρ",
     own: "rows on own set", other: "rows on another",
   };
@@ -43,18 +43,17 @@
 <div class="pg-square"><canvas role="img"></canvas><svg aria-hidden="true"><path/></svg></div>
 <div class="pg-scale">0 <i></i> <span></span></div>
 <label>patches ordered by <select data-order><option>set<option>position</select></label></figure>
-<figure class="pg-sets"><figcaption>The hidden sets, on the grid of patches</figcaption>
+<figure class="pg-sets"><figcaption>The hidden sets, on the grid</figcaption>
 <div class="pg-grid" role="group" aria-label="Grid of patches"></div>
 <label>partition <select name="pg-partition"><option>${Descent.PARTITIONS.join("<option>")}</select></label>
 <p>To draw a set, drag from one of its patches over others; with keys, arrows move, space begins and ends.</p>
 </figure>
 <figure><figcaption>Loss</figcaption><div class="pg-plot" data-plot="loss"></div></figure>
-<figure><figcaption>${CURVES.map((key) =>
+<figure><figcaption>${[...CURVES, "linear"].map((key) =>
     `<span class="pg-${key}">${NUMBERS[key]}</span> `).join("")}</figcaption>
 <div class="pg-plot" data-plot="shares"></div></figure></div></form>
 <a class="pg-link">A link to these settings</a>`;
 
-  /** One playground, in `root`. */
   function playground(root) {
     root.innerHTML = page;
     const find = (selector) => root.querySelector(selector), form = find("form"), error = find(".pg-error");
@@ -71,7 +70,7 @@
 
     /** Start anew from the form; where it is refused, the run before it stays. */
     function restart(more = {}) {
-      const fields = [...new FormData(form)].map(([name, value]) => [name.slice(3), value]); // less "pg-"
+      const fields = [...new FormData(form)].map(([name, value]) => [name.slice(3), value]);
       const given = { ...Object.fromEntries(fields), ...more };
       if (given.partition === "drawn") given.sets = [...membership].map((set) => Descent.LETTERS[set]).join("");
       attempt(given, latest.running);
@@ -124,7 +123,7 @@
 
     function draw() {
       waiting = false;
-      if (latest.id !== id) return; // from before the last start
+      if (latest.id !== id) return;
       const { step, state, running, finite } = latest;
       const values = { step, linear: 1 - Descent.linearRuleError(settings.D, settings.C, settings.q), ...state };
       for (const key in NUMBERS) find(`[data-number=${key}]`).textContent = short(values[key]);
@@ -132,7 +131,7 @@
       root.dataset.state = running ? "running" : "stopped";
       const { lr_value, lr_attention } = settings, at = `lr_value = ${lr_value} and lr_attention = ${lr_attention}`;
       find(".pg-status").textContent = finite ? root.dataset.state
-        : `the loss became ${state.loss} at step ${step} with ${at}; smaller steps are needed, a third of each is a good try`;
+        : `the loss became ${state.loss} at step ${step} with ${at}; smaller steps are needed, say a third`;
       drawMatrix(find("figure"), state.attention, membership, find("[data-order]").value === "set");
       const points = [...rows, { step, ...state }], end = Math.max(settings.steps, step);
       drawCurves(find("[data-plot=loss]"), points, ["loss"], end, Math.max(...points.map((row) => row.loss)));
@@ -215,7 +214,7 @@
       }
       cells().forEach((cell, i) => {
         cell.type = "button";
-        cell.textContent = Descent.LETTERS[membership[i]];
+        cell.textContent = membership[i] + 1;
         cell.style.setProperty("--hue", (membership[i] * 137.5) % 360);
         cell.tabIndex = i ? -1 : 0;
         cell.setAttribute("aria-label", `patch ${i}, set ${cell.textContent}`);
@@ -227,7 +226,7 @@
       const set = membership[stroke[0] ?? patch];
       if (membership[patch] !== set) { // for one that the stroke has not touched
         const spare = membership.findIndex((s, i) => s === set && !stroke.includes(i));
-        if (spare < 0) return; // the set is full
+        if (spare < 0) return;
         membership[spare] = membership[patch];
         membership[patch] = set;
       }
