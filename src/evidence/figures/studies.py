@@ -69,13 +69,17 @@ def phase_maps(record: Record) -> Figure:
             linear = arrays[f"linear_error_{name}"].reshape(shape)
             if min(shape) > 1 and name == "structure":
                 lines = axis.contour(linear, levels=[0.01, 0.05, 0.1, 0.2], colors="black", linewidths=1)
-                labels = axis.clabel(lines, fmt=lambda level: f"{100 * level:g} %", fontsize=SMALL)
+                labels = axis.clabel(lines, fmt=_percent, fontsize=SMALL)
                 for drawn in (lines, *labels):
                     drawn.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
         axes[0].set(xlabel="chance of a distractor, q", ylabel="patches in a set, C")
         axes[1].set(xlabel="training samples, N", ylabel="patches, D")
         figure.colorbar(image, ax=axes, label="patch association")
     return figure
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:g} %"
 
 
 def phase_line(record: Record) -> Figure:
