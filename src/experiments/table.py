@@ -40,27 +40,42 @@ CHAPTERS = {
         of.TheorySettings, measures=("linear-fails", "shortcut-exists", "idealized"), shows=RECORDS
     ),
     "03_synthetic_training": Chapter(
-        of.TrainingSettings, {"overtrain_steps": 400}, measures=("realistic", "idealized"), shows=RECORDS
+        of.TrainingSettings,
+        {"num_samples": 4000, "overtrain_steps": 400},
+        measures=("realistic", "idealized"),
+        shows=RECORDS,
     ),
     "04_transfer": Chapter(
         of.TransferSettings,
-        {"num_seeds": 2, "sample_sizes": [3, 10, 30, 100, 300]},
+        {"num_seeds": 2, "num_samples": 4000, "sample_sizes": [3, 10, 30, 100, 300]},
         measures=("transfer",),
     ),
     "05_cifar": Chapter(
-        of.ImagesSettings, {"permute": False}, measures=("positional-cifar10",), shows=RECORDS
+        of.ImagesSettings, {"epochs": 6, "permute": False}, measures=("positional-cifar10",), shows=RECORDS
     ),
     "06_svhn": Chapter(
-        of.ImagesSettings, {"num_seeds": 2, "permute": False}, measures=("positional-svhn",), shows=RECORDS
+        of.ImagesSettings,
+        {"num_seeds": 2, "epochs": 6, "permute": False},
+        measures=("positional-svhn",),
+        shows=RECORDS,
     ),
     "07_imagenet": Chapter(
         of.ImagenetSettings,
-        {"permute": False, "num_heads": 3, "mlp_dim": 192, "label_smoothing": 0.1, "resized_crop": 0.5},
+        {
+            "epochs": 6,
+            "permute": False,
+            "num_heads": 3,
+            "mlp_dim": 192,
+            "label_smoothing": 0.1,
+            "resized_crop": 0.5,
+        },
         measures=("positional-imagenet",),
         shows=RECORDS,
     ),
-    "08_locality": Chapter(of.LocalitySettings, {"epochs": 6}, measures=("pe-locality",), shows=RECORDS),
-    "figures": Chapter(of.GaussianSettings, {"ranks": [16, 4]}, measures=("gaussian",), shows=RECORDS),
+    "08_locality": Chapter(of.LocalitySettings, {"epochs": 5}, measures=("pe-locality",), shows=RECORDS),
+    "figures": Chapter(
+        of.GaussianSettings, {"ranks": [16, 4], "steps": 100}, measures=("gaussian",), shows=RECORDS
+    ),
     "intro": Chapter(shows=RECORDS),
     "claims": Chapter(shows=RECORDS),
     "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
