@@ -371,13 +371,13 @@ STUDIES = (
             for arm, words in ARMS.items() if arm != "overlapping"
         ),
     ), LAPTOP),
-    Claim("parameterization", "At equal error a Gram matrix P^T P associates more often than free logits.",
+    Claim("parameterization", "At equal error a Gram matrix PᵀP associates more often than free logits.",
           "own", "parameterization", "queries and keys of one matrix, or a free A", tuple(
         Statement(f"fisher_p_{form}_{data}_{way.lower().replace(' ', '_')}", most(0.01),
                   f"{words} on {kind} patches, by {way}: p = {{}}", reason, THIRD, "every")
         for form, words, data, kind, ways, reason in (
-            ("gram", "P^T P more often", "gaussian", "Gaussian", WAYS, "Fisher's exact test; the hypothesis"),
-            ("gram", "P^T P more often", "structured", "structured", WAYS, "likewise"),
+            ("gram", "PᵀP more often", "gaussian", "Gaussian", WAYS, "Fisher's exact test; the hypothesis"),
+            ("gram", "PᵀP more often", "structured", "structured", WAYS, "likewise"),
             ("free", "Free logits more often", "structured", "structured", WAYS[:1],
              "the opposite, seen on other seeds before the rule"),
         )

@@ -1,6 +1,7 @@
 """Claim `parameterization`: at equal error, does a Gram matrix P^T P associate more often than free logits?"""
 
 from collections.abc import Iterable
+from math import comb
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from src.experiments.settings import ParameterizationSettings
 
 DATA = ("gaussian", "cubic", "structured")
 ASSOCIATED = 0.9  # mean patch association from which on a repetition counts
+LEVEL = 0.01  # of the test
 
 
 def run(settings: ParameterizationSettings) -> Measured:
@@ -46,12 +48,15 @@ def at_equal_error(course: dict[str, np.ndarray], error: float) -> list[float | 
     return found
 
 
-def fisher_p(more: Iterable[float | None], fewer: Iterable[float | None]) -> float:
-    """How likely as many of the first would associate, or more, were both alike; 1 where one has no repetition."""
+def fisher_p(more: Iterable[float | None], fewer: Iterable[float | None]) -> float | None:
+    """How likely as many of the first would associate, or more, were both alike; None where too few could ever say."""
     from scipy.stats import fisher_exact
 
     counts = []
     for group in (more, fewer):
         known = [each for each in group if each is not None]
         counts.append((int(sum(known)), len(known) - int(sum(known))))
-    return float(fisher_exact(counts, alternative="greater").pvalue) if all(map(sum, counts)) else 1.0
+    sizes = [*map(sum, counts)]
+    if 1 / comb(sum(sizes), sizes[0]) > LEVEL:  # that all of the first associate, and none of the others
+        return None
+    return float(fisher_exact(counts, alternative="greater").pvalue)

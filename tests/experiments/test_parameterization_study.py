@@ -18,14 +18,19 @@ def test_a_repetition_counts_at_its_first_step_of_that_error_and_not_later():
 @pytest.mark.parametrize(
     ("more", "fewer", "p"),
     [
-        ([1.0] * 4, [0.0] * 4, 1 / 70),  # one of the ways to choose 4 of 8
-        ([0.0] * 4, [1.0] * 4, 1.0),
-        ([1.0, 1.0, None], [0.0, 0.0], 1 / 6),
-        ([None], [1.0], 1.0),
+        ([1.0] * 5, [0.0] * 5, 1 / 252),  # one of the ways to choose 5 of 10
+        ([0.0] * 5, [1.0] * 5, 1.0),
+        ([1.0] * 5 + [None], [0.0] * 5, 1 / 252),
     ],
 )
 def test_fishers_test_counts_the_ways(more, fewer, p):
     assert study.fisher_p(more, fewer) == pytest.approx(p)
+
+
+@pytest.mark.parametrize(("more", "fewer"), [([1.0] * 4, [0.0] * 4), ([1.0] * 9, [None]), ([], [1.0] * 9)])
+def test_too_few_repetitions_have_no_p(more, fewer):
+    """Four of four against none of four come by chance once in 70."""
+    assert study.fisher_p(more, fewer) is None
 
 
 def test_every_form_is_measured_on_every_kind_of_data():
