@@ -88,7 +88,7 @@ def test_truth_is_read_as_a_word_of_any_case():
         ("device=gpu", "device = 'gpu': auto | cpu | cuda is needed; the nearest: cpu"),
         ("sample_sizes=0", "sample_sizes = [0]: list of int, ≥ 1 is needed; the nearest: 1"),
         ("sample_sizes=[]", "sample_sizes = []: list of int, ≥ 1 is needed"),
-        ("sample_sizes=9000", "sample_sizes = [9000]: at most num_samples = 8000 in each is needed"),
+        ("sample_sizes=9000", "sample_sizes = [9000]: at most num_samples = 4000 in each is needed"),
         ("overtrain_steps=3", "overtrain_steps = 3: at least steps = 120 is needed; the nearest: 120"),
         ("sead=3", "parameter = 'sead': seed, num_seeds, device"),
         ("sead=3", "is needed; the nearest: seed"),
@@ -172,7 +172,7 @@ def test_overrides_beat_presets_and_presets_beat_defaults(monkeypatch, tmp_path)
     monkeypatch.setattr(resolve, "PRESETS", tmp_path)
     (tmp_path / "big.yaml").write_text(f"{TRAINING}: {{num_samples: 9, seed: 5}}\nrealistic: {{seed: 6}}\n")
     small = {"sample_sizes": [2]}
-    assert resolve.resolve(TRAINING).num_samples == 8000
+    assert resolve.resolve(TRAINING).num_samples == 4000
     assert resolve.resolve(TRAINING, small, preset="big").seed == 5
     assert resolve.resolve(TRAINING, small, preset="big", claim="realistic").seed == 6
     assert resolve.resolve(TRAINING, {**small, "seed": 7}, preset="big").num_samples == 9
