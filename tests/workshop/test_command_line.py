@@ -83,7 +83,7 @@ def test_list_of_one_chapter_has_its_parameters_with_type_range_and_meaning(caps
         assert name in rows
     assert rows["num_samples"].split() == [
         "num_samples",
-        "8000",
+        "4000",
         "int,",
         "≥",
         "1",
