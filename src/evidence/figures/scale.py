@@ -48,6 +48,7 @@ def factor_panels(by_factor: Mapping[str, Mapping[int | float, Record]], names: 
                     list(records),
                     [f"{value / 1000:g}k" if value >= 1000 else str(value) for value in records],
                 )
+                ax.tick_params(axis="x", rotation=45)
                 ax.set_xlim(min(records) / 1.3, max(records) * 1.3)
                 ax.minorticks_off()
         axes[0, 0].legend()

@@ -8,6 +8,7 @@ the similarity pictures also take the first model alone.
 from textwrap import fill
 from typing import Protocol, runtime_checkable
 
+import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def training_curves(record: RunRecord) -> Figure:
             for model, by_seed in zip(MODELS, curves[name], strict=True):
                 _mean_and_deviation(ax, epochs, by_seed, model)
             ax.set(xlabel="epoch", ylabel=label)
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         ax.axhline(0, color=PALETTE["reference"], linewidth=0.8, linestyle=":")
         figure.axes[0].legend()
     return figure
@@ -184,11 +185,11 @@ def permutation_effect(record: RunRecord) -> Figure:
             place = 2.4 * index
             means = [np.mean(plain), np.mean(permuted)]
             ax.plot([place + 0.25, place + 0.85], means, color=PALETTE[model], linewidth=1)
-            _seeds(ax, place, plain, model)
-            _seeds(ax, place + 1, permuted, model, filled=False)
+            _seeds(ax, place, plain, model, narrow=True)
+            _seeds(ax, place + 1, permuted, model, filled=False, narrow=True)
         ticks = [2.4 * index + side for index in range(len(models)) for side in (0, 1)]
         ax.set_xticks(ticks, [f"{model}, {kind}" for model in models for kind in ("plain", "permuted")])
-        ax.tick_params(axis="x", rotation=30)
+        plt.setp(ax.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
         ax.set(xlabel="model and order of the patches", ylabel="test accuracy [share]")
         ax.margins(y=0.2)
     return figure
@@ -221,8 +222,16 @@ def _mean_and_deviation(ax: Axes, x: np.ndarray, by_seed: np.ndarray, model: str
         ax.fill_between(x, mean - sd, mean + sd, color=PALETTE[model], alpha=0.25, linewidth=0)
 
 
-def _seeds(ax: Axes, place: float | int, values: list[float], model: str, filled: bool = True) -> None:
-    """A point per seed in a narrow column, mean and standard deviation beside it, their values above."""
+def _seeds(
+    ax: Axes,
+    place: float | int,
+    values: list[float],
+    model: str,
+    *,
+    filled: bool = True,
+    narrow: bool = False,
+) -> None:
+    """A point per seed in a narrow column, mean and deviation beside it, their values above; narrow: the mean's."""
     color = PALETTE[model]
     spread = np.linspace(-0.08, 0.08, len(values)) if len(values) > 1 else np.zeros(1)
     face = color if filled else "none"
@@ -231,7 +240,8 @@ def _seeds(ax: Axes, place: float | int, values: list[float], model: str, filled
     if len(values) > 1:
         sd = np.std(values, ddof=1)
         ax.errorbar(place + 0.2, np.mean(values), yerr=sd, fmt="_", color=color, capsize=3)
-        text, top = f"{text}\n± {sd:.3f}", max(top, np.mean(values) + sd)
+        top = max(top, np.mean(values) + sd)
+        text = text if narrow else f"{text}\n± {sd:.3f}"
     above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": SMALL}
     ax.annotate(text, (place + 0.06, top), **above)
 
