@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from math import isfinite
 from statistics import fmean
 
-from src.evidence.claims import CLAIMS, SIMILAR, Claim, Statement
+from src.evidence.claims import CLAIMS, SIMILAR
 from src.evidence.html import Html, render
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record, known
 from src.evidence.sentences import UNITS, amount, needed
+from src.evidence.statements import Claim, Statement
 from src.evidence.verdicts import HOLDS, NOT_RUN, Finding, Verdict, judge
 
 

@@ -9,10 +9,12 @@ from html import escape
 from statistics import median
 
 from src.evidence import sentences
-from src.evidence.claims import CLAIMS, SCALES, Claim, find
+from src.evidence.claims import CLAIMS, find
 from src.evidence.html import FILTERS, Html, render
 from src.evidence.records import Record
+from src.evidence.statements import Claim
 from src.evidence.verdicts import Verdict, judge
+from src.experiments.resolve import SCALES
 from src.experiments.table import CHAPTERS
 
 Benchmarks = Mapping[str, Mapping[str, Mapping]]  # as `load_benchmarks` gives them

@@ -4,8 +4,8 @@ import re
 from math import inf
 from statistics import fmean
 
-from src.evidence.claims import Statement
 from src.evidence.records import known
+from src.evidence.statements import Statement
 from src.evidence.verdicts import CONTRADICTED, HOLDS, INCONCLUSIVE, Finding
 
 MARKS = {HOLDS: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?"}

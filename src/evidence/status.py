@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from src.evidence.claims import CLAIMS, Claim
+from src.evidence.claims import CLAIMS
 from src.evidence.html import FILTERS, Html, render
 from src.evidence.records import Record
 from src.evidence.sentences import one_thread
+from src.evidence.statements import Claim
 from src.evidence.verdicts import NOT_RUN, judge
 from src.experiments.resolve import resolve, scale_of
 from src.experiments.table import CHAPTERS, EXPERIMENTS

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from math import inf, sqrt
 from statistics import fmean, stdev
 
-from src.evidence.claims import SCALES, Claim, Statement, find, variant
+from src.evidence.claims import find
 from src.evidence.records import Record, check_repetitions, known, pooled
+from src.evidence.statements import Claim, Statement, variant
+from src.experiments.resolve import SCALES
 from src.experiments.settings import REPETITION
 
 REPRODUCED, PARTLY, INCONCLUSIVE, CONTRADICTED = "reproduced", "partly", "inconclusive", "contradicted"

@@ -7,7 +7,7 @@ from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float
 from src.experiments.measured import Measured, value_or_none
-from src.experiments.settings import OverlappingSettings
+from src.experiments.study_settings import OverlappingSettings
 from src.experiments.tasks import activation_of
 from src.synthetic.distribution import random_feature
 from src.synthetic.model import PositionalAttentionModel

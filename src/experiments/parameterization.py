@@ -7,7 +7,7 @@ import numpy as np
 
 from src.experiments.gaussian import descend, draw, measure, name_of, recorded_steps, study
 from src.experiments.measured import Measured
-from src.experiments.settings import ParameterizationSettings
+from src.experiments.study_settings import ParameterizationSettings
 
 DATA = ("gaussian", "cubic", "structured")
 ASSOCIATED = 0.9  # mean patch association from which on a repetition counts

@@ -7,7 +7,7 @@ import torch
 
 from src.common.device import pick_device
 from src.experiments.measured import Measured, columns, value_or_none
-from src.experiments.settings import PhaseSettings
+from src.experiments.study_settings import PhaseSettings
 from src.experiments.tasks import activation_of
 from src.synthetic.baselines import linear_rule_error
 from src.synthetic.exact import bayes_error

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from src.experiments import settings as of
+from src.experiments import study_settings as study
 from src.experiments.base import Parameters, Settings
 
 RECORDS, BENCHMARKS = "**/record.json", "benchmarks/*.json"
@@ -80,14 +81,14 @@ CHAPTERS = {
     "claims": Chapter(shows=RECORDS),
     "scale": Chapter(of.SamplesNeededSettings, measures=("samples-needed",), shows=RECORDS),
     "overlapping": Chapter(
-        of.OverlappingSettings,
+        study.OverlappingSettings,
         {"num_seeds": 2, "num_samples": 4000},
         measures=("overlapping-sets",),
         shows=RECORDS,
     ),
-    "phase": Chapter(of.PhaseSettings, measures=("phase-diagram",), shows=RECORDS),
+    "phase": Chapter(study.PhaseSettings, measures=("phase-diagram",), shows=RECORDS),
     "parameterization": Chapter(
-        of.ParameterizationSettings,
+        study.ParameterizationSettings,
         {"num_seeds": 2, "num_samples": 2000, "steps": 200, "ranks": [16]},
         measures=("parameterization",),
         shows=RECORDS,
@@ -115,10 +116,12 @@ EXPERIMENTS = {
     "diagonal": Experiment("03_synthetic_training", of.DiagonalSettings, "src.experiments.diagonal:run"),
     "transfer": Experiment("04_transfer", of.TransferSettings, "src.experiments.transfer:run"),
     "samples-needed": Experiment("scale", of.SamplesNeededSettings, "src.experiments.samples_needed:run"),
-    "overlapping-sets": Experiment("overlapping", of.OverlappingSettings, "src.experiments.overlapping:run"),
-    "phase-diagram": Experiment("phase", of.PhaseSettings, "src.experiments.phase:run"),
+    "overlapping-sets": Experiment(
+        "overlapping", study.OverlappingSettings, "src.experiments.overlapping:run"
+    ),
+    "phase-diagram": Experiment("phase", study.PhaseSettings, "src.experiments.phase:run"),
     "parameterization": Experiment(
-        "parameterization", of.ParameterizationSettings, "src.experiments.parameterization:run"
+        "parameterization", study.ParameterizationSettings, "src.experiments.parameterization:run"
     ),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),

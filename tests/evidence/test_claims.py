@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from src.evidence import pages, sentences
-from src.evidence.claims import CLAIMS, CLASSES, LAPTOP, Claim, Statement
+from src.evidence.claims import CLAIMS
 from src.evidence.figures.scale import epoch_panels, factor_panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
+from src.evidence.statements import CLASSES, LAPTOP, Claim, Statement
 from src.evidence.verdicts import Finding, by_epochs, by_factor, judge, strongest, t_interval
 from src.experiments.table import CHAPTERS
 from tests.records import record

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from src.evidence.claims import CLAIMS, CLASSES
+from src.evidence.claims import CLAIMS
+from src.evidence.statements import CLASSES
 from src.evidence.status import chapters_table, command, duration_text, missing_table, records_table
 from src.experiments.resolve import resolve, scale_of
 from src.experiments.table import EXPERIMENTS

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import spearmanr
 
 from src.experiments import overlapping as study
-from src.experiments.settings import OverlappingSettings
+from src.experiments.study_settings import OverlappingSettings
 from src.synthetic.overlapping import OverlappingSets, random_sets
 from src.synthetic.realistic import Trajectory
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from src.experiments import phase
-from src.experiments.settings import PhaseSettings
+from src.experiments.study_settings import PhaseSettings
 from src.synthetic.baselines import linear_rule_error
 from src.synthetic.exact import bayes_error
 from src.synthetic.measures import association
