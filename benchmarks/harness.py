@@ -16,7 +16,7 @@ from statistics import median
 
 import torch
 
-from src.common.device import device_name
+from src.common.device import device_name, processor
 from src.common.sources import commit, versions
 from src.evidence.pages import seconds_text
 from src.evidence.records import RESULTS
@@ -69,7 +69,9 @@ def arguments(description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description.strip().splitlines()[0])
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--repeats", type=int, default=7, help="timed rounds after one that is not timed")
-    parser.add_argument("--save", action="store_true", help="write results/benchmarks/<key>-<device>.json")
+    parser.add_argument(
+        "--save", action="store_true", help="write results/benchmarks/<key>-<cuda | amx | cpu>.json"
+    )
     chosen = parser.parse_args()
     if chosen.device == "auto":
         chosen.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -144,7 +146,8 @@ def finish(
     pairs = zip(by_name[contender].seconds, by_name[reference].seconds, strict=True)
     ratios = [b / a if promise.at_least else a / b for a, b in pairs]
     ratio = median(ratios)
-    bound = promise.at_most_seconds or (promise.at_most or promise.at_least).get(chosen.device.type)
+    kind_of, bounds = processor(chosen.device), promise.at_most or promise.at_least
+    bound = promise.at_most_seconds or bounds.get(kind_of, bounds.get(chosen.device.type))
     measured = median(by_name[contender].seconds) if promise.at_most_seconds else ratio
     kept = None if bound is None else bool(measured >= bound if promise.at_least else measured <= bound)
     print(f"{promise.text}\n{agreement}\n{device_name(chosen.device)}, torch {torch.__version__}\n")
@@ -156,7 +159,7 @@ def finish(
     for each in curves:
         print(f"{each.name}: slope {slope(each.x, each.seconds):.2f} in log-log over {each.variable}")
     if chosen.save:
-        file = RESULTS / "benchmarks" / f"{promise.key}-{chosen.device.type}.json"
+        file = RESULTS / "benchmarks" / f"{promise.key}-{kind_of}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "promise": asdict(promise) | {"kind": kind, "bound": bound},

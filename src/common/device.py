@@ -18,6 +18,12 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def processor(device: torch.device) -> str:
+    """ "cuda", "amx" for a CPU with matrix units for bfloat16, or "cpu": timings of two kinds do not compare."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may lack it
+    return "amx" if device.type == "cpu" and capabilities.get("amx_bf16") else device.type
+
+
 def device_name(device: torch.device) -> str:
     """The processor as a reader knows it, with the number of threads where it is the CPU."""
     if device.type == "cuda":

@@ -26,6 +26,7 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds / size:.3g} {unit}"
 
 
+PROCESSORS = {"CPU": ("cpu", "amx"), "GPU": ("cuda",)}
 KEPT = {True: "✓", False: "✗"}
 FILTERS |= {"seconds": seconds_text, "median": median}
 FILTERS |= {"found": sentences.found, "asked": sentences.asked, "behind": sentences.behind}
@@ -134,27 +135,32 @@ def _same(verdict: Verdict, verdicts: Sequence[Verdict]) -> str:
 
 
 def promises_table(benchmarks: Benchmarks) -> Html:
-    """Every promise on speed: what was promised and what was measured, on a CPU and on an accelerator."""
+    """Every promise on speed: what was promised and what was measured, on CPUs and on an accelerator."""
     rows = []
-    for by_device in benchmarks.values():
-        made = list(by_device.values())
-        promise = made[0]["promise"]
-        ratios = {"CPU": _ratio(promise, by_device, "cpu"), "GPU": _ratio(promise, by_device, "cuda")}
-        rows.append((made[0], ratios, made))
+    for by_processor in benchmarks.values():
+        made = list(by_processor.values())
+        found = {
+            name: [_ratio(by_processor[kind], kind) for kind in kinds if kind in by_processor]
+            for name, kinds in PROCESSORS.items()
+        }
+        asked = {name: _wanted(made[0]["promise"], kinds[0]) for name, kinds in PROCESSORS.items()}
+        rows.append((made[0], found, asked, made))
     return render("promises.html", rows=rows)
 
 
-def _ratio(promise: Mapping, by_device: Mapping[str, Mapping], device: str) -> dict[str, object]:
-    """What was measured, its bound, and whether the device has one."""
-    limit = promise["at_most_seconds"]
-    bound = f"{limit:g} s" if limit else (promise["at_most"] or promise["at_least"]).get(device)
-    shown = f"{bound:.3g}" if isinstance(bound, float) else bound
-    found = by_device.get(device)
-    return {
-        "wanted": "no bound" if bound is None else f"{promise['kind']} {shown}",
-        "promised": device in promise["at_most"] | promise["at_least"],
-        "measured": found and f"{found['measured']} {KEPT.get(found['kept'], '')}".strip(),
-    }
+def _ratio(made: Mapping, kind: str) -> tuple[str, str, str]:
+    """What was measured, its bound, the kind of processor."""
+    wanted = _wanted(made["promise"], kind) or "no bound"
+    return f"{made['measured']} {KEPT.get(made['kept'], '')}".strip(), wanted, kind
+
+
+def _wanted(promise: Mapping, kind: str) -> str:
+    """The bound on one kind of processor, in words; empty where nothing is promised of it."""
+    bounds = promise["at_most"] | promise["at_least"]
+    bound = bounds.get(kind, bounds.get("cpu") if kind == "amx" else None)
+    if promise["at_most_seconds"]:
+        return f"{promise['kind']} {promise['at_most_seconds']:g} s" if kind != "cuda" else ""
+    return f"{promise['kind']} {bound:.3g}" if bound is not None else ""
 
 
 def timings_table(benchmarks: Benchmarks) -> Html:

@@ -181,7 +181,7 @@ def load_records(folder: str | Path = RESULTS) -> list[Record]:
 
 
 def load_benchmarks(folder: str | Path = RESULTS / "benchmarks") -> dict[str, dict[str, dict]]:
-    """What `benchmarks/*.py --save` wrote: promise -> device type -> content of the file."""
+    """What `benchmarks/*.py --save` wrote: promise -> kind of processor -> content of the file."""
     found: dict[str, dict[str, dict]] = {}
     for file in sorted(Path(folder).glob("*.json")):
         key, device = file.stem.rsplit("-", 1)

@@ -35,10 +35,10 @@ def run(settings: PhaseSettings) -> Measured:
     shape = (len(settings.patch_counts), len(settings.training_sizes), -1)
     largest = by_samples["association"].reshape(shape)[-1]
     metrics = {
-        "gain_correlation": _correlations(by_structure, by_structure["gain"]),
-        "linear_error_correlation": _correlations(by_structure, by_structure["linear_error"]),
-        "samples_correlation": _correlations({"association": largest}, np.array(settings.training_sizes)),
-        "size_correlation": _correlations(by_samples, by_samples["linear_error"]),
+        "gain_correlation": _correlations(by_structure["association"], by_structure["gain"]),
+        "linear_error_correlation": _correlations(by_structure["association"], by_structure["linear_error"]),
+        "samples_correlation": _correlations(largest, np.array(settings.training_sizes)),
+        "size_correlation": _correlations(by_samples["association"], by_samples["linear_error"]),
     }
     arrays = {f"{name}_structure": values for name, values in by_structure.items()}
     arrays |= {f"{name}_samples": values for name, values in by_samples.items()}
@@ -88,15 +88,14 @@ def _end(run: Run, course: Trajectory, task: Task, num_test: int) -> dict[str, f
     }
 
 
-def _correlations(found: dict[str, np.ndarray], with_what: np.ndarray) -> list[float | None]:
-    """Spearman's, over the cells, of association with a value of each cell: one a repetition."""
+def _correlations(scores: np.ndarray, with_what: np.ndarray) -> list[float | None]:
+    """Spearman's, over the cells, of scores (cells, repetitions) with a value of each cell: one a repetition."""
     from scipy.stats import spearmanr
 
-    scores = found["association"].T
-    there = [np.isfinite(each) for each in scores]
+    there = np.isfinite(scores.T)
     return [
         value_or_none(spearmanr(each[kept], with_what[kept]).statistic)
         if len(np.unique(each[kept])) > 1
         else None
-        for each, kept in zip(scores, there, strict=True)
+        for each, kept in zip(scores.T, there, strict=True)
     ]

@@ -61,6 +61,9 @@ def test_the_table_shows_ratio_bound_and_what_is_missing():
         "<strong>111 ms ✓</strong> <small>(at most 0.5 s)</small>" in table
         and '<td data-label="GPU">—' in table
     )
+    amx = content(promise=content()["promise"] | {"at_most": {"cpu": 2.2, "amx": 1.4}})
+    table = pages.promises_table({"step": {"amx": amx, "cpu": content()}})
+    assert "(at most 2.2)</small><br><strong>1.50 ✓</strong> <small>(with AMX, at most 1.4)" in table
     assert "1.50 ✗" in pages.promises_table({"step": {"cpu": content(kept=False)}})
 
 
