@@ -13,6 +13,7 @@ from src.experiments.settings import (
     Diagonal,
     DistractorProb,
     FormsSettings,
+    ImagesSettings,
     Iterations,
     PatchDim,
     Sizes,
@@ -105,3 +106,15 @@ class PhaseSettings(ActivationSettings):
         patches = max(self.num_patches, *self.patch_counts)
         samples = max(self.num_samples, *self.training_sizes) + self.num_test
         return FLOAT * self.num_seeds * patches * (2 * samples * self.patch_dim + self.steps * patches)
+
+
+class ProbesSettings(ImagesSettings):
+    """Neighbours' measures of spatial structure, of both attentions on plain and on permuted patches."""
+
+    permute: bool = Field(True, description="train on images with permuted patches too")
+    probe_images: int = Field(
+        300, ge=2, description="images to fit a readout of positions on, and as many to measure with"
+    )
+    drop_share: float = Field(
+        0.75, gt=0, lt=1, description="share of an image's patches whose encodings are dropped"
+    )
