@@ -13,6 +13,7 @@ from src.experiments.settings import (
     Diagonal,
     DistractorProb,
     FormsSettings,
+    ImagesSettings,
     Iterations,
     PatchDim,
     Sizes,
@@ -133,3 +134,13 @@ class SequentialSettings(Settings):
     def memory_bytes(self) -> int:
         tokens = self.large_side**2 * 2 * len(f"{self.large_side:b}")
         return FLOAT * (tokens * self.depth * 12 * self.embed_dim + self.large_side**4)
+class ProbesSettings(ImagesSettings):
+    """Neighbours' measures of spatial structure, of both attentions on plain and on permuted patches."""
+
+    permute: bool = Field(True, description="train on images with permuted patches too")
+    probe_images: int = Field(
+        300, ge=2, description="images to fit a readout of positions on, and as many to measure with"
+    )
+    drop_share: float = Field(
+        0.75, gt=0, lt=1, description="share of an image's patches whose encodings are dropped"
+    )
