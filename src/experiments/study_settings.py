@@ -120,7 +120,7 @@ class SequentialSettings(Settings):
     pivots: int = Field(64, ge=1, description="places in a step that look for their nearest")
     candidates: int = Field(32, ge=2, description="places among which each looks")
     learning_rate: float = Field(0.001, gt=0, le=100, description="Adam's")
-    steps: int = Field(150, ge=1, description="training steps of each encoder")
+    steps: int = Field(60, ge=1, description="training steps of each encoder")
 
     @model_validator(mode="after")
     def small_in_large(self):
@@ -134,6 +134,8 @@ class SequentialSettings(Settings):
     def memory_bytes(self) -> int:
         tokens = self.large_side**2 * 2 * len(f"{self.large_side:b}")
         return FLOAT * (tokens * self.depth * 12 * self.embed_dim + self.large_side**4)
+
+
 class ProbesSettings(ImagesSettings):
     """Neighbours' measures of spatial structure, of both attentions on plain and on permuted patches."""
 

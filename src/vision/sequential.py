@@ -30,7 +30,13 @@ class SequentialEncoder(nn.Module):
         self.place = nn.Embedding(num_digits, embed_dim)
         self.axis = nn.Embedding(2, embed_dim)
         layer = nn.TransformerEncoderLayer(
-            embed_dim, num_heads, 4 * embed_dim, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            embed_dim,
+            num_heads,
+            4 * embed_dim,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
         self.reader = nn.TransformerEncoder(
             layer, depth, norm=nn.LayerNorm(embed_dim), enable_nested_tensor=False

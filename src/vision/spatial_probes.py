@@ -62,9 +62,7 @@ def structure(similarity: Float[Tensor, "*leading patches patches"], grid: tuple
     return Structure(means[1] - far, -slope, spread)
 
 
-def monotonicity(
-    similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]
-) -> tuple[float, float]:
+def monotonicity(similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]) -> tuple[float, float]:
     """Undirected and directed monotonicity of encodings, 0 to 2: 2 where similarity falls with the distance, 1 at random.
 
     Undirected: from each centre, similarity is averaged over the patches at each radius, rounded to whole patches, the
@@ -83,18 +81,28 @@ def monotonicity(
     ----------
     Chowdhury et al., LOOPE: learnable optimal patch order in positional embeddings, 2025.
     """
+    return undirected_monotonicity(similarity, grid), _directed_monotonicity(similarity, grid)
+
+
+def undirected_monotonicity(similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]) -> float:
+    """The first of the two, without the work of the second."""
     similarity = similarity.double()
-    down, right = _offsets(grid, len(similarity))
-    radius = torch.hypot(down.double(), right.double())
-    at = torch.arange(int(radius.max().round()) + 1) == radius.round()[..., None]  # (centres, patches, radii)
+    radius = torch.hypot(*_offsets(grid, len(similarity)).double()).round()
+    at = torch.arange(int(radius.max()) + 1) == radius[..., None]  # (centres, patches, radii)
     count = at.sum(1)
     average = (at * similarity[..., None]).sum(1) / count.clamp(min=1)
     levels = torch.arange(count.shape[1]).double().expand_as(average)
-    undirected = 1 - _spearman(levels, average, (count > 0)[..., None])
-    angle = torch.atan2(right.double(), down.double())
-    bin_of = (angle * BINS / (2 * torch.pi) + 1e-9).floor().long() % BINS  # whole bins stay whole when rounded
-    directed = 1 - _spearman(radius, similarity, bin_of[..., None] == torch.arange(BINS))
-    return undirected.mean().item(), directed.mean().item()
+    return (1 - _spearman(levels, average, (count > 0)[..., None])).mean().item()
+
+
+def _directed_monotonicity(similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]) -> float:
+    similarity = similarity.double()
+    down, right = _offsets(grid, len(similarity)).double()
+    bin_of = (
+        torch.atan2(right, down) * BINS / (2 * torch.pi) + 1e-9
+    ).floor().long() % BINS  # rounding moves none
+    in_bin = bin_of[..., None] == torch.arange(BINS)
+    return (1 - _spearman(torch.hypot(down, right), similarity, in_bin)).mean().item()
 
 
 def _offsets(grid: tuple[int, int], patches: int) -> Int[Tensor, "2 patches patches"]:
