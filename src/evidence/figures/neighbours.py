@@ -34,7 +34,7 @@ def monotonicity_by_arm(record: Record) -> Figure:
                 )
         axis.axhline(2, color=INK, linewidth=1, linestyle="--")
         axis.axhline(1.749, color=INK, linewidth=1, linestyle=":")
-        axis.set(ylabel="undirected monotonicity, $M_U$", ylim=(0.95, 2.05))
+        axis.set(ylabel="undirected monotonicity", ylim=(0.95, 2.05))
         axis.set_xticks(range(len(ARMS)), ARMS.values(), fontsize=SMALL)
         axis.grid(axis="x", visible=False)
         legend_below(figure, axis, columns=2)
