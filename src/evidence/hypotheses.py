@@ -55,6 +55,31 @@ STUDIES = (
                   "as over q and C; N varies too", THIRD),
     ), LAPTOP),
 )
+
+DIGITS = {"decimal": "decimal digits", "binary": "binary digits"}
+
+NEIGHBOURS = (
+    Claim("sequential-encoding",
+          "Digits carry encodings beyond the grid on which SeqPE's contrastive loss trained them.",
+          "own", "neighbours", "SeqPE; its contrastive loss alone, from 8 × 8 places to 16 × 16", (
+        *(
+            Statement(f"m_u_small_{arm}", least(1.9), f"On the places that were trained M_U is {{}} with {words}",
+                      "the hypothesis; 2 is ideal, a random table has 1.13", THIRD)
+            for arm, words in (DIGITS | {"table": "a free table"}).items()
+        ),
+        *(
+            Statement(f"m_u_large_{arm}", least(1.749), f"On the larger grid it is {{}} with {words}",
+                      "the hypothesis: what learned encodings are published to have where they were trained", THIRD)
+            for arm, words in DIGITS.items()
+        ),
+        Statement("m_u_large_table", most(1.3), "On the larger grid it is {} with a free table",
+                  "the control: most of its places were never trained", THIRD),
+        Statement("m_u_large_windows", least(1.749), "It is {} where the small grid was shifted over the large one",
+                  "the hypothesis: every digit is seen, no distance beyond the small grid's", THIRD),
+        Statement("m_u_large_whole", least(1.9), "It is {} where the larger grid was trained as a whole",
+                  "the control", THIRD),
+    ), LAPTOP),
+)
 # fmt: on
 
-HYPOTHESES = STUDIES
+HYPOTHESES = (*STUDIES, *NEIGHBOURS)

@@ -5,14 +5,15 @@ from typing import Annotated
 from annotated_types import Ge, Le
 from pydantic import Field, model_validator
 
-from src.common.choices import shown
-from src.experiments.base import need
+from src.common.choices import nearest_divisor, shown
+from src.experiments.base import Settings, need
 from src.experiments.settings import (
     FLOAT,
     ActivationSettings,
     Diagonal,
     DistractorProb,
     FormsSettings,
+    ImagesSettings,
     Iterations,
     PatchDim,
     Sizes,
@@ -105,3 +106,43 @@ class PhaseSettings(ActivationSettings):
         patches = max(self.num_patches, *self.patch_counts)
         samples = max(self.num_samples, *self.training_sizes) + self.num_test
         return FLOAT * self.num_seeds * patches * (2 * samples * self.patch_dim + self.steps * patches)
+
+
+class SequentialSettings(Settings):
+    """SeqPE's encoder and its contrastive loss, from a small grid to a large one."""
+
+    num_seeds: int = Field(1, ge=1, description="independent repetitions")
+    side: int = Field(8, ge=3, description="places along a side of the grid that is trained")
+    large_side: int = Field(16, ge=3, description="likewise of the grid that is tested, at least side")
+    embed_dim: int = Field(64, ge=2, description="width of the encodings")
+    depth: int = Field(2, ge=1, description="layers of the encoder")
+    num_heads: int = Field(4, ge=1, description="attention heads; divides embed_dim")
+    pivots: int = Field(64, ge=1, description="places in a step that look for their nearest")
+    candidates: int = Field(32, ge=2, description="places among which each looks")
+    learning_rate: float = Field(0.001, gt=0, le=100, description="Adam's")
+    steps: int = Field(60, ge=1, description="training steps of each encoder")
+
+    @model_validator(mode="after")
+    def small_in_large(self):
+        side, large = self.side, self.large_side
+        need(side <= large, "side", side, f"at most large_side = {shown(large)}", large)
+        width, heads = self.embed_dim, self.num_heads
+        nearest = nearest_divisor(width, heads)
+        need(width % heads == 0, "num_heads", heads, f"a divisor of embed_dim = {shown(width)}", nearest)
+        return self
+
+    def memory_bytes(self) -> int:
+        tokens = self.large_side**2 * 2 * len(f"{self.large_side:b}")
+        return FLOAT * (tokens * self.depth * 12 * self.embed_dim + self.large_side**4)
+
+
+class ProbesSettings(ImagesSettings):
+    """Neighbours' measures of spatial structure, of both attentions on plain and on permuted patches."""
+
+    permute: bool = Field(True, description="train on images with permuted patches too")
+    probe_images: int = Field(
+        300, ge=2, description="images to fit a readout of positions on, and as many to measure with"
+    )
+    drop_share: float = Field(
+        0.75, gt=0, lt=1, description="share of an image's patches whose encodings are dropped"
+    )

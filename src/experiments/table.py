@@ -93,6 +93,7 @@ CHAPTERS = {
         measures=("parameterization",),
         shows=RECORDS,
     ),
+    "neighbours": Chapter(study.SequentialSettings, measures=("sequential-encoding",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
@@ -122,6 +123,9 @@ EXPERIMENTS = {
     "phase-diagram": Experiment("phase", study.PhaseSettings, "src.experiments.phase:run"),
     "parameterization": Experiment(
         "parameterization", study.ParameterizationSettings, "src.experiments.parameterization:run"
+    ),
+    "sequential-encoding": Experiment(
+        "neighbours", study.SequentialSettings, "src.experiments.sequential_encoding:run"
     ),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),

@@ -90,6 +90,15 @@ TINY = {
         "steps": 5,
         "ranks": [16],
     },
+    "sequential-encoding": {
+        "num_seeds": 2,
+        "side": 4,
+        "large_side": 6,
+        "embed_dim": 8,
+        "num_heads": 2,
+        "depth": 1,
+        "steps": 2,
+    },
     "phase-diagram": {
         "num_seeds": 2,
         "num_patches": 8,

@@ -30,9 +30,11 @@ def editable(monkeypatch, tmp_path):
 THEORY = {"01_dataset", "02_theory", "03_synthetic_training", "04_transfer"}
 IMAGES = {"05_cifar", "06_svhn", "07_imagenet", "08_locality"}
 STUDIES = {"overlapping", "phase", "parameterization"}
+NEIGHBOURS = {"neighbours"}
 DRAWS_RECORDS = (
     IMAGES
     | STUDIES
+    | NEIGHBOURS
     | {
         "intro",
         "02_theory",
@@ -43,7 +45,7 @@ DRAWS_RECORDS = (
         "status",
     }
 )
-EVERY = THEORY | IMAGES | STUDIES | {"intro", "claims", "figures", "scale", "speed", "status"}
+EVERY = THEORY | IMAGES | STUDIES | NEIGHBOURS | {"intro", "claims", "figures", "scale", "speed", "status"}
 
 
 @pytest.mark.parametrize(

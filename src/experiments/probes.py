@@ -1,0 +1,134 @@
+"""Claims `spatial-probes`, `positions-read-back`, `fixed-pattern`: neighbours' measures on both attentions."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from src.common.seeding import child_generator
+from src.common.shapes import Bool, Float
+from src.experiments.images import (
+    Images,
+    Trained,
+    check_writable,
+    load,
+    new_models,
+    notes_of,
+    train_together,
+)
+from src.experiments.measured import Measured, value_or_none
+from src.experiments.study_settings import ProbesSettings
+from src.vision.augment import normalize
+from src.vision.permutation import Permuted
+from src.vision.probes import locality, position_similarity, undo_permutation
+from src.vision.spatial_probes import (
+    cosines,
+    fixed_pattern,
+    monotonicity,
+    position_accuracy,
+    structure,
+    tokens_by_layer,
+)
+from src.vision.training import evaluate
+from src.vision.vit import ATTENTIONS
+
+STAGES = ("before", "after")
+Values = dict[str, float | Float[Tensor, " layers"]]
+
+
+class Looked(NamedTuple):
+    """Images to fit a readout on or to measure with, and which of their patches lose their encodings."""
+
+    images: Float[Tensor, "batch channels height width"]
+    dropped: Bool[Tensor, "batch patches"]
+
+
+def run(settings: ProbesSettings) -> Measured:
+    """Sources: iREPA's and LOOPE's measures, DropPos's task, the zero image of Denoising Vision Transformers.
+
+    All models of `images` but the convolutional net are trained, and probed before and after. Readouts are fitted on
+    training images; everything is measured on those of `eval_split`. Cost: seconds by default.
+    """
+    check_writable(settings.checkpoint_folder)
+    splits = ("train", "validation", settings.eval_split)
+    train, validation, measured = (load(settings, split) for split in splits)
+    looked = [_look(settings, each, name) for each, name in ((train, "fit"), (measured, "measured"))]
+    runs: dict[str, list[Trained]] = {}
+    found: dict[str, dict[str, list[Values]]] = {}
+    for kind in ATTENTIONS:
+        groups = new_models(settings, kind, len(train.classes))
+        before = {name: [probe(each, *looked) for each in group] for name, group in groups.items()}
+        members = [member for group in zip(*groups.values(), strict=True) for member in group]
+        train_together(settings, kind, members, train, validation)
+        for member in members:
+            member.accuracy = evaluate(member.model, measured).accuracy
+        for name, group in groups.items():
+            found[name] = {"before": before[name], "after": [probe(each, *looked) for each in group]}
+        runs |= groups
+    notes = notes_of(settings, train, [runs[kind][0].history for kind in ATTENTIONS])
+    return Measured(_metrics(runs, found), _arrays(runs, found), notes)
+
+
+def probe(member: Trained, fit: Looked, measured: Looked) -> Values:
+    """Every measure of one model: of its encodings a number each, of its tokens one a layer."""
+    network, grid = member.network, member.network.grid
+    similarity = position_similarity(network).cpu()
+    if isinstance(member.model, Permuted):
+        similarity = undo_permutation(similarity, member.model.permutation.cpu())
+    undirected, directed = monotonicity(similarity, grid)
+    values = {f"{name}_encodings": each.item() for name, each in structure(similarity, grid)._asdict().items()}
+    values |= {"undirected": undirected, "directed": directed}
+    values["locality"] = locality(similarity, grid).correlation
+    device = network.pos_embed.device
+    seen, asked = (tokens_by_layer(member.model, each.images.to(device)).cpu() for each in (fit, measured))
+    values |= {name: each.mean(1) for name, each in structure(cosines(asked), grid)._asdict().items()}
+    values["readback"] = _by_layer(seen, asked)
+    if network.add_encoding:
+        without = [
+            tokens_by_layer(member.model, each.images.to(device), each.dropped.to(device)).cpu()
+            for each in (fit, measured)
+        ]
+        values["dropped"] = _by_layer(*without, (fit.dropped, measured.dropped))
+    empty = tokens_by_layer(member.model, torch.zeros_like(measured.images[:1], device=device))[:, 0].cpu()
+    return values | fixed_pattern(empty, asked)._asdict()
+
+
+def _by_layer(train: Tensor, test: Tensor, seen: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    return torch.tensor([position_accuracy(*layer, seen) for layer in zip(train, test, strict=True)])
+
+
+def _look(settings: ProbesSettings, images: Images, name: str) -> Looked:
+    """Some images of a split, as the models take them, each with a share of its patches drawn to be dropped."""
+    rows = torch.linspace(0, len(images) - 1, min(settings.probe_images, len(images))).long()
+    shown, _ = next(iter(images.blocks(rows[None])))
+    patches = (settings.image_size // settings.patch_size) ** 2
+    generator = child_generator(settings.seed, "dropped", name)
+    order = torch.rand(len(rows), patches, generator=generator).argsort(-1)
+    return Looked(normalize(shown[0], images.mean, images.std), order < round(settings.drop_share * patches))
+
+
+def _metrics(
+    runs: Mapping[str, Sequence[Trained]], found: Mapping[str, Mapping[str, list[Values]]]
+) -> dict[str, list[float | None]]:
+    """One value a repetition: accuracy; and `measure_stage_model`, of tokens at the last layer."""
+    metrics = {f"accuracy_{name}": [each.accuracy for each in group] for name, group in runs.items()}
+    for name, stages in found.items():
+        for stage, rows in stages.items():
+            for key in rows[0]:
+                last = [torch.as_tensor(row[key]).flatten()[-1].item() for row in rows]
+                metrics[f"{key}_{stage}_{name}"] = [*map(value_or_none, last)]
+    return metrics
+
+
+def _arrays(
+    runs: Mapping[str, Sequence[Trained]], found: Mapping[str, Mapping[str, list[Values]]]
+) -> dict[str, object]:
+    """Every measure of tokens, `measure_stage_model`, over (repetitions, layers)."""
+    return {
+        f"{key}_{stage}_{name}": torch.stack([row[key] for row in rows])
+        for name, stages in found.items()
+        for stage, rows in stages.items()
+        for key, value in rows[0].items()
+        if isinstance(value, Tensor)
+    }
