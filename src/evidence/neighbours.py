@@ -29,20 +29,96 @@ class Neighbour:
     ours: tuple[tuple[str, str], ...]
 
 
+# fmt: off
 NEIGHBOURS = (
     Neighbour(
-        "SeqPE",
-        "Li et al., 2025",
+        "iREPA", "Singh et al., 2025",
+        "LDS, CDS and RMSC of tokens and encodings, by layer, before and after training, permuted patches too",
+        "training a generator on the features; large pretrained encoders",
+        "none for encodings",
+        "spatial-probes",
+        (("LDS of encodings {} with content", "lds_encodings_after_content"),
+         ("{} with positional attention", "lds_encodings_after_positional"),
+         ("before training {}", "lds_encodings_before_content")),
+    ),
+    Neighbour(
+        "LOOPE, monotonicity", "Chowdhury et al., 2025",
+        "M_U and M_D of encodings, read so that the published sinusoid comes out",
+        "the learned order of patches",
+        "learned 1.749 and 1.200, sinusoid 1.957 and 1.491, LOOPE 1.967 and 1.290",
+        "spatial-probes",
+        (("{} and", "undirected_after_content"), ("{} with content", "directed_after_content"),
+         ("{} and", "undirected_after_positional"), ("{} with positional attention", "directed_after_positional")),
+    ),
+    Neighbour(
+        "LOOPE, three cells", "Chowdhury et al., 2025",
+        "three coloured cells on a grid, questions on distance, area, orientation and place",
+        "its grid of 14 × 14 in the record; which six answers are asked is ours",
+        "30 to 35 % between with and without encodings",
+        "three-cells",
+        (("over none: learned {}", "gain_learned"), ("sinusoids of rows and columns {}", "gain_sinusoid_2d"),
+         ("positional attention {}", "gain_positional")),
+    ),
+    Neighbour(
+        "Positional attention on algorithms", "de Luca et al., 2025",
+        "five tasks on lists of eight numbers, both attentions, numbers ten times as large in testing",
+        "its 60,000 steps; graphs",
+        "mean square error at ±20, standard and positional: sum 87.6 and 0.059, min 19.7 and 0.043, median 22.0 and 0.023,"
+        " sort 54.5 and 0.146, subarray 199 and 0.262",
+        "algorithms",
+        (("standard over positional, powers of ten: sum {}", "lead_outside_sum"), ("min {}", "lead_outside_min"),
+         ("median {}", "lead_outside_median"), ("sort {}", "lead_outside_sort"),
+         ("subarray {}", "lead_outside_subarray")),
+    ),
+    Neighbour(
+        "DropPos", "Wang et al., 2023",
+        "how well positions are read back from tokens, of patches whose encodings were dropped too",
+        "training by that task; a linear readout stands in for it",
+        "none at this size",
+        "positions-read-back",
+        (("last layer: {} with content", "readback_after_content"),
+         ("{} with positional attention", "readback_after_positional"),
+         ("{} where encodings were dropped; chance 0.016", "dropped_after_content")),
+    ),
+    Neighbour(
+        "Gaussian mixture mask, DHVT, mimetic initialization", "2022 to 2024",
+        "their smallest step each: a mask on the logits, convolved patches, a start for queries and keys",
+        "the models around it",
+        "gains of whole models; none of the step alone at this size",
+        "structure-given",
+        (("accuracy over content, a tenth of the images: mask {}", "lead_few_mask"),
+         ("convolved {}", "lead_few_convolved"), ("mimetic {}", "lead_few_mimetic")),
+    ),
+    Neighbour(
+        "Synthesizer", "Tay et al., 2021",
+        "the random kind: logits are parameters, the same for every image, no encodings",
+        "the dense and factorized kinds; language",
+        "none on images",
+        "structure-given",
+        (("accuracy over positional attention, all images: {}", "over_positional_all_free"),
+         ("uniform attention {}", "over_positional_all_uniform")),
+    ),
+    Neighbour(
+        "Denoising Vision Transformers", "Yang et al., 2024",
+        "an image of zeros, and what of its tokens depends on their place",
+        "removing the pattern from pretrained models",
+        "pictures; no number",
+        "fixed-pattern",
+        (("share of the variance over places, last layer: {} with content", "share_after_content"),
+         ("{} with positional attention", "share_after_positional")),
+    ),
+    Neighbour(
+        "SeqPE", "Li et al., 2025",
         "the encoder that reads a position's digits, and its contrastive loss, alone",
         "distillation of far positions, training with a model of language or images",
         "perplexity and accuracy only; no monotonicity",
         "sequential-encoding",
-        (
-            ("M_U on the grid that was trained {}", "m_u_small_decimal"),
-            ("on one twice as wide {}", "m_u_large_decimal"),
-        ),
+        (("M_U on the grid that was trained {}", "m_u_small_decimal"),
+         ("on one twice as wide {}", "m_u_large_decimal"),
+         ("with binary digits {}", "m_u_large_binary")),
     ),
 )
+# fmt: on
 
 
 def neighbours_table(records: Sequence[Record]) -> Html:
