@@ -1,12 +1,13 @@
 """Every parameter of the studies beyond the paper: name, type, range, default and meaning; see `settings`."""
 
-from typing import Annotated
+from math import lcm
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 from pydantic import Field, model_validator
 
 from src.common.choices import shown
-from src.experiments.base import need
+from src.experiments.base import Settings, need
 from src.experiments.settings import (
     FLOAT,
     ActivationSettings,
@@ -105,3 +106,34 @@ class PhaseSettings(ActivationSettings):
         patches = max(self.num_patches, *self.patch_counts)
         samples = max(self.num_samples, *self.training_sizes) + self.num_test
         return FLOAT * self.num_seeds * patches * (2 * samples * self.patch_dim + self.steps * patches)
+
+
+class CellsSettings(Settings):
+    """Three coloured cells on a grid, and the models that are asked how they lie."""
+
+    num_seeds: int = Field(1, ge=1, description="independent repetitions")
+    grid_side: int = Field(6, ge=4, le=20, description="cells along a side of the grid; each is a patch")
+    kinds: list[Literal["none", "learned", "sinusoid_1d", "sinusoid_2d", "positional"]] = Field(
+        ["learned", "sinusoid_2d"], min_length=1, description="where models have positions from, each once"
+    )
+    embed_dim: int = Field(32, ge=4, description="width of the tokens, a multiple of 4 and of num_heads")
+    depth: int = Field(2, ge=1, description="blocks")
+    num_heads: int = Field(4, ge=1, description="attention heads of a block")
+    mlp_dim: int = Field(128, ge=1, description="hidden width of the MLP of a block")
+    steps: int = Field(250, ge=1, description="steps of AdamW, each on inputs of its own")
+    batch_size: int = Field(32, ge=1, description="inputs of a step")
+    learning_rate: float = Field(0.003, gt=0, description="at its highest: it warms up, then falls to 0")
+    num_test: TestSize = 1000
+
+    @model_validator(mode="after")
+    def each_kind_once_and_heads_fit(self):
+        need(len(set(self.kinds)) == len(self.kinds), "kinds", self.kinds, "a list of different kinds")
+        unit = lcm(4, self.num_heads)
+        nearest = unit * max(1, round(self.embed_dim / unit))
+        need(self.embed_dim % unit == 0, "embed_dim", self.embed_dim, f"a multiple of {unit}", nearest)
+        return self
+
+    def memory_bytes(self) -> int:
+        tokens = self.grid_side**2 + 1
+        each = self.depth * tokens * (10 * self.embed_dim + 2 * self.mlp_dim + 2 * self.num_heads * tokens)
+        return FLOAT * max(self.batch_size, 250) * each + 24 * (self.steps * self.batch_size + self.num_test)
