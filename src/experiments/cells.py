@@ -17,7 +17,7 @@ SHOWN = 4  # test inputs that a record keeps to be drawn
 
 
 def run(settings: CellsSettings) -> Measured:
-    """A study of the companion's own, after Chowdhury et al., 2025. Cost: ten minutes on one core at five seeds.
+    """A study of the companion's own, after Chowdhury et al., 2025. Cost: eight minutes on one core at five seeds.
 
     Expected: encodings of any kind gain 10 points over none, which stay at chance; sinusoids of rows and columns lead
     those of a single row of tokens; positional attention is within 2 points of learned encodings in the tokens.

@@ -1,12 +1,12 @@
 """Every parameter of the studies beyond the paper: name, type, range, default and meaning; see `settings`."""
 
 from math import lcm
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Le
 from pydantic import Field, model_validator
 
-from src.common.choices import shown
+from src.common.choices import one_of, shown
 from src.experiments.base import Settings, need
 from src.experiments.settings import (
     FLOAT,
@@ -22,6 +22,8 @@ from src.experiments.settings import (
     TestSize,
     TrainSize,
 )
+
+KINDS = ("none", "learned", "sinusoid_1d", "sinusoid_2d", "positional")  # of encodings
 
 
 class ParameterizationSettings(FormsSettings):
@@ -113,8 +115,10 @@ class CellsSettings(Settings):
 
     num_seeds: int = Field(1, ge=1, description="independent repetitions")
     grid_side: int = Field(6, ge=4, le=20, description="cells along a side of the grid; each is a patch")
-    kinds: list[Literal["none", "learned", "sinusoid_1d", "sinusoid_2d", "positional"]] = Field(
-        ["learned", "sinusoid_2d"], min_length=1, description="where models have positions from, each once"
+    kinds: list[str] = Field(
+        ["learned", "sinusoid_2d"],
+        min_length=1,
+        description="where models have positions from, of none, learned, sinusoid_1d, sinusoid_2d, positional",
     )
     embed_dim: int = Field(32, ge=4, description="width of the tokens, a multiple of 4 and of num_heads")
     depth: int = Field(2, ge=1, description="blocks")
@@ -123,10 +127,12 @@ class CellsSettings(Settings):
     steps: int = Field(250, ge=1, description="steps of AdamW, each on inputs of its own")
     batch_size: int = Field(32, ge=1, description="inputs of a step")
     learning_rate: float = Field(0.003, gt=0, description="at its highest: it warms up, then falls to 0")
-    num_test: TestSize = 1000
+    num_test: TestSize = 300
 
     @model_validator(mode="after")
-    def each_kind_once_and_heads_fit(self):
+    def kinds_differ_and_heads_fit(self):
+        for kind in self.kinds:
+            one_of("kinds", kind, KINDS)
         need(len(set(self.kinds)) == len(self.kinds), "kinds", self.kinds, "a list of different kinds")
         unit = lcm(4, self.num_heads)
         nearest = unit * max(1, round(self.embed_dim / unit))
@@ -134,6 +140,8 @@ class CellsSettings(Settings):
         return self
 
     def memory_bytes(self) -> int:
-        tokens = self.grid_side**2 + 1
-        each = self.depth * tokens * (10 * self.embed_dim + 2 * self.mlp_dim + 2 * self.num_heads * tokens)
-        return FLOAT * max(self.batch_size, 250) * each + 24 * (self.steps * self.batch_size + self.num_test)
+        tokens, dim = self.grid_side**2 + 1, self.embed_dim
+        each = tokens * (10 * dim + 2 * self.mlp_dim + 2 * self.num_heads * tokens)
+        weights = 4 * dim * (4 * dim + 2 * self.mlp_dim)  # with their gradients and AdamW's memory
+        blocks = self.depth * (max(self.batch_size, 250) * each + weights)
+        return FLOAT * blocks + 24 * (self.steps * self.batch_size + self.num_test)

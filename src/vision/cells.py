@@ -5,14 +5,9 @@ from torch.nn.functional import one_hot
 
 from src.common.shapes import Bool, Float, Int64
 
-QUESTIONS = (
-    "RG longer than GB",
-    "RG longer than RB",
-    "RGB clockwise",
-    "area above median",
-    "mean x right of centre",
-    "mean y below centre",
-)
+# Is R farther from G than B is from G, or than R from B? Do R, G and B turn clockwise? Is their triangle larger than
+# the median? Is their mean right of the grid's middle, is it below?
+QUESTIONS = ("RG > GB", "RG > RB", "clockwise", "large", "right", "low")
 FOLDS = 11  # parts into which the arrangements fall, so that one can be kept for the test
 
 

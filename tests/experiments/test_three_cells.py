@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from src.experiments import cells
-from src.experiments.study_settings import CellsSettings
+from src.experiments.study_settings import KINDS, CellsSettings
 from src.vision.cells import ThreeCells
 from src.vision.sinusoid import grid_sinusoid
 
-KINDS = ["none", "learned", "sinusoid_1d", "sinusoid_2d", "positional"]
 SMALL = {"grid_side": 4, "embed_dim": 8, "num_heads": 2, "mlp_dim": 8, "steps": 20, "num_test": 300}
 
 
@@ -57,6 +56,7 @@ def test_a_grid_of_four_is_learned_with_sinusoids_of_rows_and_columns():
     ("changes", "message"),
     [
         ({"kinds": ["none", "none"]}, "kinds = .*: a list of different kinds is needed"),
+        ({"kinds": ["sinusoid"]}, "kinds = 'sinusoid': .* is needed; the nearest: sinusoid_"),
         ({"embed_dim": 30}, "embed_dim = 30: a multiple of 4 is needed; the nearest: 32"),
         ({"num_heads": 3}, "embed_dim = 32: a multiple of 12 is needed; the nearest: 36"),
     ],
