@@ -135,7 +135,7 @@ class CellsSettings(Settings):
             one_of("kinds", kind, KINDS)
         need(len(set(self.kinds)) == len(self.kinds), "kinds", self.kinds, "a list of different kinds")
         unit = lcm(4, self.num_heads)
-        nearest = unit * max(1, round(self.embed_dim / unit))
+        nearest = unit * max(1, (2 * self.embed_dim + unit) // (2 * unit))
         need(self.embed_dim % unit == 0, "embed_dim", self.embed_dim, f"a multiple of {unit}", nearest)
         return self
 
