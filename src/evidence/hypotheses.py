@@ -58,6 +58,9 @@ STUDIES = (
 
 DIGITS = {"decimal": "decimal digits", "binary": "binary digits"}
 
+ENCODED = {"learned": "learned encodings in the tokens", "sinusoid_1d": "sinusoids of the row of tokens",
+           "sinusoid_2d": "sinusoids of rows and columns", "positional": "positional attention"}
+
 NEIGHBOURS = (
     Claim("sequential-encoding",
           "Digits carry encodings beyond the grid on which SeqPE's contrastive loss trained them.",
@@ -78,6 +81,25 @@ NEIGHBOURS = (
                   "the hypothesis: every digit is seen, no distance beyond the small grid's", THIRD),
         Statement("m_u_large_whole", least(1.9), "It is {} where the larger grid was trained as a whole",
                   "the control", THIRD),
+    ), LAPTOP),
+    Claim("three-cells", "Encodings of any kind let a ViT say how three cells lie, those of rows and columns more than"
+          " those of one row; positional attention does so as well as learned encodings in the tokens.",
+          "own", "cells", "LOOPE (2025), three-cell experiment; its abstract: 30 to 35 % between with and without", (
+        Statement("excess_none", (-0.01, 0.01), "Without encodings accuracy is {} above chance",
+                  "no model blind to places is right more often; a check of the test", THIRD, "mean", "points"),
+        *(
+            Statement(f"gain_{kind}", least(0.1), f"With {words} it is {{}} higher",
+                      "the hypothesis: a third of what the abstract names", THIRD, "mean", "points")
+            for kind, words in ENCODED.items()
+        ),
+        Statement("grid_lead", least(0.0), "Sinusoids of rows and columns lead those of one row by {}",
+                  "the hypothesis, paired by seed", THIRD, "mean", "points"),
+        Statement("positional_lead", (-0.02, 0.02), "Positional attention leads learned encodings in the tokens by {}",
+                  "the hypothesis: they are alike, an equivalence test", THIRD, "mean", "points", 0.9),
+        Statement("positional_lead", least(0.0), "Positional attention leads learned encodings in the tokens by {}",
+                  "seen on two other seeds before the rule: it learns sooner", THIRD, "mean", "points"),
+        Statement("grid_lead_learned", least(0.1), "Sinusoids of rows and columns lead learned encodings by {}",
+                  "seen on two other seeds before the rule", THIRD, "mean", "points"),
     ), LAPTOP),
 )
 # fmt: on

@@ -77,7 +77,9 @@ def probe(member: Trained, fit: Looked, measured: Looked) -> Values:
     if isinstance(member.model, Permuted):
         similarity = undo_permutation(similarity, member.model.permutation.cpu())
     undirected, directed = monotonicity(similarity, grid)
-    values = {f"{name}_encodings": each.item() for name, each in structure(similarity, grid)._asdict().items()}
+    values = {
+        f"{name}_encodings": each.item() for name, each in structure(similarity, grid)._asdict().items()
+    }
     values |= {"undirected": undirected, "directed": directed}
     values["locality"] = locality(similarity, grid).correlation
     device = network.pos_embed.device

@@ -1,11 +1,12 @@
 """Every parameter of the studies beyond the paper: name, type, range, default and meaning; see `settings`."""
 
+from math import lcm
 from typing import Annotated
 
 from annotated_types import Ge, Le
 from pydantic import Field, model_validator
 
-from src.common.choices import nearest_divisor, shown
+from src.common.choices import nearest_divisor, one_of, shown
 from src.experiments.base import Settings, need
 from src.experiments.settings import (
     FLOAT,
@@ -22,6 +23,8 @@ from src.experiments.settings import (
     TestSize,
     TrainSize,
 )
+
+KINDS = ("none", "learned", "sinusoid_1d", "sinusoid_2d", "positional")  # of encodings
 
 
 class ParameterizationSettings(FormsSettings):
@@ -146,3 +149,40 @@ class ProbesSettings(ImagesSettings):
     drop_share: float = Field(
         0.75, gt=0, lt=1, description="share of an image's patches whose encodings are dropped"
     )
+
+
+class CellsSettings(Settings):
+    """Three coloured cells on a grid, and the models that are asked how they lie."""
+
+    num_seeds: int = Field(1, ge=1, description="independent repetitions")
+    grid_side: int = Field(6, ge=4, le=20, description="cells along a side of the grid; each is a patch")
+    kinds: list[str] = Field(
+        ["learned", "sinusoid_2d"],
+        min_length=1,
+        description="where models have positions from, of none, learned, sinusoid_1d, sinusoid_2d, positional",
+    )
+    embed_dim: int = Field(32, ge=4, description="width of the tokens, a multiple of 4 and of num_heads")
+    depth: int = Field(2, ge=1, description="blocks")
+    num_heads: int = Field(4, ge=1, description="attention heads of a block")
+    mlp_dim: int = Field(128, ge=1, description="hidden width of the MLP of a block")
+    steps: int = Field(250, ge=1, description="steps of AdamW, each on inputs of its own")
+    batch_size: int = Field(32, ge=1, description="inputs of a step")
+    learning_rate: float = Field(0.003, gt=0, description="at its highest: it warms up, then falls to 0")
+    num_test: TestSize = 300
+
+    @model_validator(mode="after")
+    def kinds_differ_and_heads_fit(self):
+        for kind in self.kinds:
+            one_of("kinds", kind, KINDS)
+        need(len(set(self.kinds)) == len(self.kinds), "kinds", self.kinds, "a list of different kinds")
+        unit = lcm(4, self.num_heads)
+        nearest = unit * max(1, (2 * self.embed_dim + unit) // (2 * unit))
+        need(self.embed_dim % unit == 0, "embed_dim", self.embed_dim, f"a multiple of {unit}", nearest)
+        return self
+
+    def memory_bytes(self) -> int:
+        tokens, dim = self.grid_side**2 + 1, self.embed_dim
+        each = tokens * (10 * dim + 2 * self.mlp_dim + 2 * self.num_heads * tokens)
+        weights = 4 * dim * (4 * dim + 2 * self.mlp_dim)  # with their gradients and AdamW's memory
+        blocks = self.depth * (max(self.batch_size, 250) * each + weights)
+        return FLOAT * blocks + 24 * (self.steps * self.batch_size + self.num_test)

@@ -94,6 +94,7 @@ CHAPTERS = {
         shows=RECORDS,
     ),
     "neighbours": Chapter(study.SequentialSettings, measures=("sequential-encoding",), shows=RECORDS),
+    "cells": Chapter(study.CellsSettings, measures=("three-cells",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
@@ -127,6 +128,7 @@ EXPERIMENTS = {
     "sequential-encoding": Experiment(
         "neighbours", study.SequentialSettings, "src.experiments.sequential_encoding:run"
     ),
+    "three-cells": Experiment("cells", study.CellsSettings, "src.experiments.cells:run"),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),

@@ -121,6 +121,16 @@ TINY = {
         "num_test": 50,
         "steps": 20,
     },
+    "three-cells": {
+        "num_seeds": 2,
+        "grid_side": 4,
+        "kinds": ["none", "learned", "sinusoid_1d", "sinusoid_2d", "positional"],
+        "embed_dim": 8,
+        "num_heads": 2,
+        "mlp_dim": 8,
+        "steps": 10,
+        "num_test": 50,
+    },
     "pe-locality": {
         "num_seeds": 1,
         "patch_size": 4,
