@@ -53,18 +53,18 @@ NEIGHBOURS = (
     Neighbour(
         "LOOPE, three cells", "Chowdhury et al., 2025",
         "three coloured cells on a grid, questions on distance, area, orientation and place",
-        "its grid of 14 × 14 in the record; which six answers are asked is ours",
+        "its grid of 14 × 14 (8 × 8 here); which six answers are asked is ours",
         "30 to 35 % between with and without encodings",
         "three-cells",
-        (("over none: learned {}", "gain_learned"), ("sinusoids of rows and columns {}", "gain_sinusoid_2d"),
+        (("accuracy over none: learned {}", "gain_learned"), ("sinusoids of rows and columns {}", "gain_sinusoid_2d"),
          ("positional attention {}", "gain_positional")),
     ),
     Neighbour(
         "Positional attention on algorithms", "de Luca et al., 2025",
         "five tasks on lists of eight numbers, both attentions, numbers ten times as large in testing",
         "its 60,000 steps; graphs",
-        "mean square error at ±20, standard and positional: sum 87.6 and 0.059, min 19.7 and 0.043, median 22.0 and 0.023,"
-        " sort 54.5 and 0.146, subarray 199 and 0.262",
+        "mean square error at ±20, standard and positional: sum 87.6 and 0.059, min 19.7 and 0.043, median 22.0 and"
+        " 0.023, sort 54.5 and 0.146, subarray 199 and 0.262",
         "algorithms",
         (("standard over positional, powers of ten: sum {}", "lead_outside_sum"), ("min {}", "lead_outside_min"),
          ("median {}", "lead_outside_median"), ("sort {}", "lead_outside_sort"),
