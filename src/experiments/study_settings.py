@@ -1,12 +1,12 @@
 """Every parameter of the studies beyond the paper: name, type, range, default and meaning; see `settings`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from pydantic import Field, model_validator
 
 from src.common.choices import shown
-from src.experiments.base import need
+from src.experiments.base import Settings, need
 from src.experiments.settings import (
     FLOAT,
     ActivationSettings,
@@ -105,3 +105,53 @@ class PhaseSettings(ActivationSettings):
         patches = max(self.num_patches, *self.patch_counts)
         samples = max(self.num_samples, *self.training_sizes) + self.num_test
         return FLOAT * self.num_seeds * patches * (2 * samples * self.patch_dim + self.steps * patches)
+
+
+class AlgorithmsSettings(Settings):
+    """Small transformers that compute on lists of numbers, asked about larger numbers than they were trained on."""
+
+    num_seeds: int = Field(2, ge=1, description="independent repetitions, trained side by side")
+    task: Literal["all", "sum", "min", "median", "sort", "subarray"] = Field(
+        "min", description="what is computed"
+    )
+    length: int = Field(8, ge=1, description="numbers in a list, n; one token more is there to compute with")
+    depth: int = Field(4, ge=1, description="layers")
+    width: int = Field(64, ge=1, description="features of a token, a multiple of num_heads")
+    num_heads: int = Field(2, ge=1, description="attention heads")
+    train_range: float = Field(2.0, gt=0, description="training numbers lie between minus this and this")
+    test_ranges: list[Annotated[float, Gt(0)]] = Field(
+        [4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0],
+        min_length=1,
+        description="the same for test lists that reach outside, ascending; the last is judged",
+    )
+    num_samples: TrainSize = 30000
+    num_test: TestSize = 1000
+    batch_size: int = Field(32, ge=1, description="lists in a batch")
+    steps: int = Field(100, ge=1, description="batches")
+    learning_rate: float = Field(
+        0.002, gt=0, description="Adam's at the start; it falls to zero as a half cosine"
+    )
+
+    @model_validator(mode="after")
+    def sizes_fit(self):
+        heads, width = self.num_heads, self.width
+        need(
+            width % heads == 0,
+            "width",
+            width,
+            f"a multiple of num_heads = {shown(heads)}",
+            max(1, width // heads) * heads,
+        )
+        ranges, least = self.test_ranges, self.train_range
+        ascend = least < ranges[0] and ranges == sorted(set(ranges))
+        need(ascend, "test_ranges", ranges, f"ascending values above train_range = {shown(least)}")
+        return self
+
+    def memory_bytes(self) -> int:
+        features = 2 * self.num_heads * max(self.width, self.length + 1) + 5 * self.width
+        weights = 4 * self.depth * self.width * features
+        kept = (
+            self.batch_size * self.depth * (self.length + 1) * (features + self.num_heads * (self.length + 1))
+        )
+        lists = self.length * (2 * self.num_samples + 2 * self.num_test * self.width)
+        return FLOAT * self.num_seeds * (weights + kept + lists)

@@ -93,6 +93,7 @@ CHAPTERS = {
         measures=("parameterization",),
         shows=RECORDS,
     ),
+    "algorithms": Chapter(study.AlgorithmsSettings, measures=("algorithms",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
@@ -123,6 +124,7 @@ EXPERIMENTS = {
     "parameterization": Experiment(
         "parameterization", study.ParameterizationSettings, "src.experiments.parameterization:run"
     ),
+    "algorithms": Experiment("algorithms", study.AlgorithmsSettings, "src.experiments.algorithms:run"),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),
