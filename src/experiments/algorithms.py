@@ -1,5 +1,7 @@
 """Claim `algorithms`: on numbers larger than any seen, does attention by position err less than by content?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -19,32 +21,38 @@ def run(settings: AlgorithmsSettings) -> Measured:
     training standard attention's mean square error is at least ten times positional attention's; inside it is within
     a factor of ten, either way.
     """
+    tasks = [*TASKS] if settings.task == "all" else [settings.task]
+    errors = {kind: _errors(kind, tasks, settings) for kind in ATTENTIONS}
+    arrays = {"range": np.array([settings.train_range, *settings.test_ranges])}
     metrics: dict[str, list[float | None]] = {}
-    arrays: dict[str, np.ndarray] = {"range": np.array([settings.train_range, *settings.test_ranges])}
-    for task in TASKS if settings.task == "all" else (settings.task,):
-        errors = {kind: _errors(task, kind, settings) for kind in ATTENTIONS}
-        lead = np.log10(errors["standard"] / errors["positional"])
+    for index, task in enumerate(tasks):
+        arrays |= {f"error_{kind}_{task}": errors[kind][index] for kind in ATTENTIONS}
+        lead = np.log10(errors["standard"][index] / errors["positional"][index])
         for where, column in (("inside", 0), ("outside", -1)):
             metrics[f"lead_{where}_{task}"] = [value_or_none(each) for each in lead[:, column]]
-        arrays |= {f"error_{kind}_{task}": found for kind, found in errors.items()}
     return Measured(metrics, arrays)
 
 
-def _errors(task: str, kind: str, settings: AlgorithmsSettings) -> np.ndarray:
-    """(repetitions, ranges): mean square error of trained networks in the range of training, then in each other."""
-    positional = kind == "positional"
+def _errors(kind: str, tasks: Sequence[str], settings: AlgorithmsSettings) -> np.ndarray:
+    """(tasks, repetitions, ranges): mean square error in the range of training, then in the others.
+
+    One network for each task and repetition, all trained side by side.
+    """
+    positional, device = kind == "positional", pick_device(settings.device)
     shape = Shape(settings.length, settings.depth, settings.width, settings.num_heads, positional)
-    nets = Transformers(shape, _streams(settings, task, kind))
-    numbers, targets = _lists(task, settings, "train", settings.num_samples, settings.train_range)
-    options = {"steps": settings.steps, "batch_size": settings.batch_size}
-    order = _streams(settings, task, "order")[0]
-    train(nets, numbers, targets, **options, learning_rate=settings.learning_rate, generator=order)
+    nets = Transformers(shape, _streams(tasks, settings, kind))
+    train(
+        nets, *_lists(tasks, settings, "train", settings.num_samples, settings.train_range),
+        steps=settings.steps, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
+        generator=child_generator(settings.seed, "algorithms", "batches", device=device),
+    )  # fmt: skip
     columns = []
     for reach in (settings.train_range, *settings.test_ranges):
         outside = settings.train_range if reach > settings.train_range else 0.0
-        lists = _lists(task, settings, f"test {reach:g}", settings.num_test, reach, outside)
+        lists = _lists(tasks, settings, f"test {reach:g}", settings.num_test, reach, outside)
         columns.append(_mean_square(nets, *lists))
-    return torch.stack(columns, dim=1).cpu().double().numpy()
+    found = torch.stack(columns, dim=1).cpu().double().numpy()
+    return found.reshape(len(tasks), settings.num_seeds, len(columns))
 
 
 @torch.no_grad()
@@ -54,20 +62,27 @@ def _mean_square(nets: Transformers, numbers: torch.Tensor, targets: torch.Tenso
 
 
 def _lists(
-    task: str, settings: AlgorithmsSettings, purpose: str, count: int, reach: float, outside: float = 0.0
+    tasks: Sequence[str],
+    settings: AlgorithmsSettings,
+    purpose: str,
+    count: int,
+    reach: float,
+    outside: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(repetitions, count, length) twice: lists of numbers, and what the task makes of them."""
-    each = [
+    """(nets, count, length) twice: lists, the same for both kinds of attention, and what is asked of them."""
+    numbers = [
         draw_numbers(count, settings.length, reach, outside=outside, generator=stream)
-        for stream in _streams(settings, task, purpose)
+        for stream in _streams(tasks, settings, purpose)
     ]
-    return torch.stack(each), torch.stack([TASKS[task](numbers) for numbers in each])
+    asked = [TASKS[task] for task in tasks for _ in range(settings.num_seeds)]
+    return torch.stack(numbers), torch.stack([task(each) for task, each in zip(asked, numbers, strict=True)])
 
 
-def _streams(settings: AlgorithmsSettings, *purpose: str) -> list[torch.Generator]:
-    """One a repetition."""
+def _streams(tasks: Sequence[str], settings: AlgorithmsSettings, purpose: str) -> list[torch.Generator]:
+    """One a network: task by task, in each one a repetition."""
     device = pick_device(settings.device)
     return [
-        child_generator(settings.seed, "algorithms", *purpose, index, device=device)
+        child_generator(settings.seed, "algorithms", purpose, task, index, device=device)
+        for task in tasks
         for index in range(settings.num_seeds)
     ]
