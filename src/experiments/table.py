@@ -93,7 +93,7 @@ CHAPTERS = {
         measures=("parameterization",),
         shows=RECORDS,
     ),
-    "algorithms": Chapter(study.AlgorithmsSettings, measures=("algorithms",), shows=RECORDS),
+    "algorithms": Chapter(study.AlgorithmsSettings, {"steps": 150}, measures=("algorithms",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
