@@ -1,9 +1,9 @@
 """Every parameter of the studies beyond the paper: name, type, range, default and meaning; see `settings`."""
 
 from math import lcm
-from typing import Annotated
+from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from pydantic import Field, model_validator
 
 from src.common.choices import nearest_divisor, one_of, shown
@@ -186,3 +186,52 @@ class CellsSettings(Settings):
         weights = 4 * dim * (4 * dim + 2 * self.mlp_dim)  # with their gradients and AdamW's memory
         blocks = self.depth * (max(self.batch_size, 250) * each + weights)
         return FLOAT * blocks + 24 * (self.steps * self.batch_size + self.num_test)
+
+
+class AlgorithmsSettings(Settings):
+    """Small transformers that compute on lists of numbers, asked about larger numbers than they were trained on."""
+
+    num_seeds: int = Field(1, ge=1, description="independent repetitions, trained side by side")
+    task: Literal["all", "sum", "min", "median", "sort", "subarray"] = Field(
+        "min", description="what is computed"
+    )
+    length: int = Field(8, ge=1, description="numbers in a list, n; one token more is there to compute with")
+    depth: int = Field(4, ge=1, description="layers")
+    width: int = Field(64, ge=1, description="features of a token, a multiple of num_heads")
+    num_heads: int = Field(2, ge=1, description="attention heads")
+    train_range: float = Field(2.0, gt=0, description="training numbers lie between minus this and this")
+    test_ranges: list[Annotated[float, Gt(0)]] = Field(
+        [4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0],
+        min_length=1,
+        description="the same for test lists that reach outside, ascending; the last is judged",
+    )
+    num_samples: TrainSize = 30000
+    num_test: TestSize = 1000
+    batch_size: int = Field(16, ge=1, description="lists in a batch")
+    steps: int = Field(300, ge=1, description="batches")
+    learning_rate: float = Field(
+        0.002, gt=0, description="Adam's at the start; it falls to zero as a half cosine"
+    )
+
+    @model_validator(mode="after")
+    def sizes_fit(self):
+        heads, width = self.num_heads, self.width
+        need(
+            width % heads == 0,
+            "width",
+            width,
+            f"a multiple of num_heads = {shown(heads)}",
+            max(1, width // heads) * heads,
+        )
+        ranges, least = self.test_ranges, self.train_range
+        ascend = least < ranges[0] and ranges == sorted(set(ranges))
+        need(ascend, "test_ranges", ranges, f"ascending values above train_range = {shown(least)}")
+        return self
+
+    def memory_bytes(self) -> int:
+        tokens = self.length + 1
+        features = 2 * self.num_heads * (self.width + tokens) + 6 * self.width  # of a token in a layer
+        kept = max(self.batch_size * self.depth, self.num_test) * tokens * features
+        weights = 4 * self.depth * self.width * features
+        nets = self.num_seeds * (5 if self.task == "all" else 1)
+        return FLOAT * nets * (weights + kept + 2 * self.num_samples * self.length)

@@ -95,6 +95,7 @@ CHAPTERS = {
     ),
     "neighbours": Chapter(study.SequentialSettings, measures=("sequential-encoding",), shows=RECORDS),
     "cells": Chapter(study.CellsSettings, measures=("three-cells",), shows=RECORDS),
+    "algorithms": Chapter(study.AlgorithmsSettings, {"steps": 150}, measures=("algorithms",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
@@ -129,6 +130,7 @@ EXPERIMENTS = {
         "neighbours", study.SequentialSettings, "src.experiments.sequential_encoding:run"
     ),
     "three-cells": Experiment("cells", study.CellsSettings, "src.experiments.cells:run"),
+    "algorithms": Experiment("algorithms", study.AlgorithmsSettings, "src.experiments.algorithms:run"),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),

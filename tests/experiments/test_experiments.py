@@ -131,6 +131,17 @@ TINY = {
         "steps": 10,
         "num_test": 50,
     },
+    "algorithms": {
+        "task": "all",
+        "length": 3,
+        "depth": 2,
+        "width": 4,
+        "test_ranges": [4.0, 20.0],
+        "num_samples": 50,
+        "num_test": 20,
+        "batch_size": 10,
+        "steps": 4,
+    },
     "pe-locality": {
         "num_seeds": 1,
         "patch_size": 4,

@@ -30,7 +30,7 @@ def editable(monkeypatch, tmp_path):
 THEORY = {"01_dataset", "02_theory", "03_synthetic_training", "04_transfer"}
 IMAGES = {"05_cifar", "06_svhn", "07_imagenet", "08_locality"}
 STUDIES = {"overlapping", "phase", "parameterization"}
-NEIGHBOURS = {"neighbours", "cells"}
+NEIGHBOURS = {"neighbours", "cells", "algorithms"}
 DRAWS_RECORDS = (
     IMAGES
     | STUDIES
@@ -55,6 +55,8 @@ EVERY = THEORY | IMAGES | STUDIES | NEIGHBOURS | {"intro", "claims", "figures", 
         ("src/experiments/samples_needed.py", {"scale"}),
         ("src/vision/vit.py", IMAGES | NEIGHBOURS | {"ten_lines"}),
         ("src/vision/cells.py", NEIGHBOURS),
+        ("src/synthetic/algorithms.py", {"algorithms"}),
+        ("src/vision/vit.py", IMAGES | {"ten_lines"}),
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
         ("src/evidence/templates/footer.html", EVERY),
         ("src/structure.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
