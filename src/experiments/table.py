@@ -93,6 +93,12 @@ CHAPTERS = {
         measures=("parameterization",),
         shows=RECORDS,
     ),
+    "disorder": Chapter(
+        study.DisorderSettings,
+        {"conditions": ["in_place", "by_image"], "patch_size": 4, "epochs": 10},
+        measures=("locality-needs-order",),
+        shows=RECORDS,
+    ),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
@@ -122,6 +128,9 @@ EXPERIMENTS = {
     "phase-diagram": Experiment("phase", study.PhaseSettings, "src.experiments.phase:run"),
     "parameterization": Experiment(
         "parameterization", study.ParameterizationSettings, "src.experiments.parameterization:run"
+    ),
+    "locality-needs-order": Experiment(
+        "disorder", study.DisorderSettings, "src.experiments.disorder:run"
     ),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
