@@ -36,10 +36,10 @@ class Disorder:
         if self.condition == "warped":
             return replace(data, images=warp(data.images, swirl(size, self.settings.turns)))
         if self.condition == "by_image":  # the stream is named by the images: those of the test are others
-            orders = self._orders(len(data), data.digest())
+            orders = self.orders(len(data), data.digest())
         else:
             which = data.labels if self.condition == "by_class" else torch.zeros_like(data.labels)
-            orders = self._orders(len(data.classes))[which]
+            orders = self.orders(len(data.classes))[which]
         return replace(data, images=permute_each(data.images, orders, patch))
 
     def sources(self, num_classes: int) -> Float[Tensor, "patches patches"] | None:
@@ -52,10 +52,10 @@ class Disorder:
         distance = grid_distance((size // patch, size // patch))
         if self.condition == "in_place":
             return distance
-        orders = self._orders(1 if self.condition == "permuted" else num_classes)
+        orders = self.orders(1 if self.condition == "permuted" else num_classes)
         return distance[orders[:, :, None], orders[:, None, :]].mean(0)
 
-    def _orders(self, count: int, *name: str) -> Int64[Tensor, "count patches"]:
+    def orders(self, count: int, *name: str) -> Int64[Tensor, "count patches"]:
         patches = (self.settings.image_size // self.settings.patch_size) ** 2
         drawn = child_generator(self.settings.seed, "orders", self.condition, self.index, *name)
         return random_orders(count, patches, generator=drawn)
@@ -88,7 +88,9 @@ def run(settings: DisorderSettings) -> Measured:
     count = len(settings.conditions)
     first = [position_similarity(each.model).cpu() for each in trained[: count * len(ATTENTIONS)]]
     arrays = {
-        "similarity": torch.stack(first).unflatten(0, (count, -1)),  # first repetition: conditions, attentions
+        "similarity": torch.stack(first).unflatten(
+            0, (count, -1)
+        ),  # first repetition: conditions, attentions
         "images": torch.stack(pictures[:count]).cpu(),
     }
     return Measured(columns(rows), arrays, notes_of(settings, train, [each.history for each in trained]))

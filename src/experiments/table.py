@@ -129,9 +129,7 @@ EXPERIMENTS = {
     "parameterization": Experiment(
         "parameterization", study.ParameterizationSettings, "src.experiments.parameterization:run"
     ),
-    "locality-needs-order": Experiment(
-        "disorder", study.DisorderSettings, "src.experiments.disorder:run"
-    ),
+    "locality-needs-order": Experiment("disorder", study.DisorderSettings, "src.experiments.disorder:run"),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),
