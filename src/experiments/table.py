@@ -95,7 +95,7 @@ CHAPTERS = {
     ),
     "disorder": Chapter(
         study.DisorderSettings,
-        {"conditions": ["in_place", "by_image"], "patch_size": 4, "epochs": 10},
+        {"conditions": ["in_place", "by_image"], "embed_dim": 32, "num_heads": 2, "mlp_dim": 32, "epochs": 4},
         measures=("locality-needs-order",),
         shows=RECORDS,
     ),

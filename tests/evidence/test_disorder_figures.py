@@ -7,7 +7,15 @@ from src.evidence.figures import disorder
 from src.experiments.resolve import resolve
 from src.workshop.measure import measure
 
-SMALL = {"train_limit": 64, "embed_dim": 8, "depth": 1, "num_heads": 2, "mlp_dim": 8, "epochs": 1}
+SMALL = {
+    "train_limit": 64,
+    "patch_size": 4,
+    "embed_dim": 8,
+    "depth": 1,
+    "num_heads": 2,
+    "mlp_dim": 8,
+    "epochs": 1,
+}
 
 
 @pytest.fixture(scope="module")

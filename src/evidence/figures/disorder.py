@@ -63,8 +63,8 @@ def what_is_followed(record: Record) -> Figure:
         np.linspace(-0.08, 0.08, record.parameters["num_seeds"]),
     )
     kinds = {
-        "grid": ("nearness on the grid", "content", "o", -0.17),
-        "sources": ("nearness of what the places show", "positional", "^", 0.17),
+        "grid": ("nearness on the grid", "reference", "o", -0.17),
+        "sources": ("nearness of what the places show", "oracle", "^", 0.17),
     }
     with figure_style():
         figure, axes = panels(1, len(MODELS), figsize=(9, 3.3), sharey=True)
@@ -74,7 +74,7 @@ def what_is_followed(record: Record) -> Figure:
                 values = [record.metrics[f"{metric}_{condition}_{model}"] for condition in conditions]
                 x = np.concatenate([place + shift + rng for place in range(len(conditions))])
                 y = np.array(values, dtype=float).ravel()
-                axis.plot(x, y, marker, color=PALETTE[colour], markersize=4.5, alpha=0.7, label=label)
+                axis.plot(x, y, marker, color=PALETTE[colour], markersize=4.5, alpha=0.85, label=label)
             axis.set_xticks(range(len(conditions)), [TITLES[each] for each in conditions], fontsize=SMALL)
             axis.set(title=NAMES[model], xlim=(-0.5, len(conditions) - 0.5))
         axes[0].set(ylabel="correlation with similarity")
