@@ -235,3 +235,30 @@ class AlgorithmsSettings(Settings):
         weights = 4 * self.depth * self.width * features
         nets = self.num_seeds * (5 if self.task == "all" else 1)
         return FLOAT * nets * (weights + kept + 2 * self.num_samples * self.length)
+
+
+DISORDERS = ("in_place", "permuted", "by_class", "by_image", "warped")
+
+
+class DisorderSettings(ImagesSettings):
+    """What encodings learn where places no longer say where; without crop and flip, which mix places."""
+
+    num_seeds: int = Field(1, ge=1, description="repetitions, each with its own start and permutations")
+    conditions: list[str] = Field(
+        [*DISORDERS], min_length=1, description=f"what is done to the patches, of {', '.join(DISORDERS)}"
+    )
+    turns: float = Field(0.75, ge=-4, le=4, description="full turns of the centre in the warped images")
+    permute: bool = Field(False, description="false: the conditions say what is permuted")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
+        "32-true", description="narrow models train faster so on a processor; auto as in the other chapters"
+    )
+
+    @model_validator(mode="after")
+    def known_conditions_and_places_kept(self):
+        known = set(self.conditions) <= set(DISORDERS) and len(set(self.conditions)) == len(self.conditions)
+        need(known, "conditions", self.conditions, f"some of {', '.join(DISORDERS)}, each once,")
+        kept = {"permute": False, "policy": "none", "resized_crop": 0.0, "mixup": 0.0, "cutmix": 0.0}
+        for name, value in kept.items():
+            why = f"{shown(value)}, for nothing but the condition may move patches,"
+            need(getattr(self, name) == value, name, getattr(self, name), why, value)
+        return self

@@ -1,5 +1,7 @@
 """Moving the patches of images by one fixed permutation."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from src.common.shapes import Float, Int, Shaped
@@ -72,11 +74,24 @@ def _patch_grid(images: Tensor, patch_size: int) -> tuple[int, int]:
 
 
 def _move_patches(images: Tensor, permutation: Tensor, patch_size: int) -> Tensor:
+    return from_patches(to_patches(images, patch_size)[:, :, permutation.to(images.device)], images.shape)
+
+
+def to_patches(
+    images: Shaped[Tensor, "batch channels height width"], patch_size: int
+) -> Shaped[Tensor, "batch channels patches side side"]:
+    """The patches of images, row by row. ValueError for sides that are no multiples of `patch_size`."""
     rows, columns = _patch_grid(images, patch_size)
     patches = images.unflatten(-1, (columns, patch_size)).unflatten(-3, (rows, patch_size))
-    patches = patches.transpose(-3, -2).flatten(2, 3)  # (batch, channels, patches, patch_size, patch_size)
-    patches = patches[:, :, permutation.to(images.device)]
-    return patches.unflatten(2, (rows, columns)).transpose(-3, -2).reshape(images.shape)
+    return patches.transpose(-3, -2).flatten(2, 3)
+
+
+def from_patches(
+    patches: Shaped[Tensor, "batch channels patches side side"], shape: Sequence[int]
+) -> Shaped[Tensor, "batch channels height width"]:
+    """Images of a shape (batch, channels, height, width) from their patches, row by row."""
+    grid = (shape[-2] // patches.shape[-1], shape[-1] // patches.shape[-1])
+    return patches.unflatten(2, grid).transpose(-3, -2).reshape(shape)
 
 
 def check_permutation(permutation: Int[Tensor, " patches"], num_patches: int) -> None:

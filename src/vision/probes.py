@@ -74,7 +74,6 @@ def locality(similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]
         needed = "the same number, 2 or more, is needed"
         raise ValueError(f"grid={grid} has {len(distance)} patches, similarity {num_patches}; {needed}")
     off_diagonal = ~torch.eye(num_patches, dtype=torch.bool, device=similarity.device)
-    pairs = torch.stack([similarity.double()[off_diagonal], distance[off_diagonal]])
 
     is_neighbour = distance == 1
     num_neighbours = is_neighbour.sum(dim=1)
@@ -82,15 +81,24 @@ def locality(similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]
     in_top = torch.arange(num_patches, device=similarity.device) < num_neighbours[:, None]
     hits = (is_neighbour.gather(1, ranking) & in_top).sum(dim=1)
     return Locality(
-        correlation=-torch.corrcoef(pairs)[0, 1].item(),
+        correlation=nearness_correlation(similarity, distance),
         neighbour_share=(hits / num_neighbours).mean().item(),
         chance_share=(num_neighbours / (num_patches - 1)).mean().item(),
     )
 
 
+def nearness_correlation(
+    similarity: Float[Tensor, "patches patches"], distance: Float[Tensor, "patches patches"]
+) -> float:
+    """Minus the Pearson correlation of similarity and any distance over pairs of different patches; see `Locality`."""
+    different = ~torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+    pairs = similarity.double()[different], distance.to(similarity.device, torch.float64)[different]
+    return -torch.corrcoef(torch.stack(pairs))[0, 1].item()
+
+
 def mantel_test(
     similarity: Float[Tensor, "patches patches"],
-    grid: tuple[int, int],
+    near: tuple[int, int] | Float[Tensor, "patches patches"],
     *,
     permutations: int = 999,
     generator: torch.Generator,
@@ -99,20 +107,21 @@ def mantel_test(
 
     The null hypothesis is that similarity has nothing to do with place. Then any assignment of the patches to the
     places of the grid is as good as the true one; the p-value is the share of random assignments, the true one
-    counted among them, whose `Locality.correlation` is at least the true one's. Pairs of patches share patches, so
+    counted among them, whose `nearness_correlation` is at least the true one's. Pairs of patches share patches, so
     that the usual test of a correlation, for independent pairs, would not do.
 
     Parameters
     ----------
     similarity : (patches, patches), symmetric; the diagonal is not used.
-    grid : (height, width) in patches.
+    near : (height, width) of the grid in patches, or other distances of the patches, symmetric.
     permutations : random assignments; the p-value is at least 1 / (permutations + 1).
 
     References
     ----------
     Mantel, The detection of disease clustering and a generalized regression approach, Cancer Research 27, 1967.
     """
-    distance, similarity = grid_distance(grid), similarity.double().cpu()
+    distance = near.double().cpu() if isinstance(near, Tensor) else grid_distance(near)
+    similarity = similarity.double().cpu()
     # A permutation leaves means and spreads as they are, so that sums of products order the correlations: the smaller
     # the sum, the nearer are patches that are alike.
     observed = (similarity * distance).sum()

@@ -152,6 +152,9 @@ TINY = {
         "train_limit": 64,
     },
 }
+TINY["locality-needs-order"] = TINY["pe-locality"] | {
+    "conditions": ["in_place", "permuted", "by_class", "by_image", "warped"]
+}
 TINY["permuted-blocks"] = TINY["pe-locality"] | {"block_sides": [4, 16]}
 TINY |= dict.fromkeys(("positional-svhn", "positional-imagenet"), TINY["pe-locality"] | {"num_heads": 2})
 
