@@ -43,11 +43,9 @@ EVERY = DRAWS_RECORDS | {"01_dataset", "04_transfer", "speed"}
     [
         ("src/synthetic/realistic.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
         ("src/experiments/samples_needed.py", {"scale"}),
-        ("src/vision/vit.py", IMAGES | NEIGHBOURS | {"ten_lines"}),
-        ("src/vision/cells.py", NEIGHBOURS),
+        ("src/vision/vit.py", IMAGES | STUDIES_ON_IMAGES | {"cells", "given", "probes", "ten_lines"}),
+        ("src/vision/cells.py", {"cells"}),
         ("src/synthetic/algorithms.py", {"algorithms"}),
-        ("src/vision/vit.py", IMAGES | {"ten_lines"}),
-        ("src/vision/vit.py", IMAGES | ON_IMAGES | {"ten_lines"}),
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
         ("src/evidence/templates/footer.html", EVERY),
         ("src/structure.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
