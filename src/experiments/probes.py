@@ -51,8 +51,7 @@ def run(settings: ProbesSettings) -> Measured:
     training images; everything is measured on those of `eval_split`. Cost: seconds by default.
     """
     check_writable(settings.checkpoint_folder)
-    splits = ("train", "validation", settings.eval_split)
-    train, validation, measured = (load(settings, split) for split in splits)
+    train, measured = (load(settings, split) for split in ("train", settings.eval_split))
     looked = [_look(settings, each, name) for each, name in ((train, "fit"), (measured, "measured"))]
     runs: dict[str, list[Trained]] = {}
     found: dict[str, dict[str, list[Values]]] = {}
@@ -60,7 +59,7 @@ def run(settings: ProbesSettings) -> Measured:
         groups = new_models(settings, kind, len(train.classes))
         before = {name: [probe(each, *looked) for each in group] for name, group in groups.items()}
         members = [member for group in zip(*groups.values(), strict=True) for member in group]
-        train_together(settings, kind, members, train, validation)
+        train_together(settings, kind, members, train)
         for member in members:
             member.accuracy = evaluate(member.model, measured).accuracy
         for name, group in groups.items():
@@ -77,7 +76,9 @@ def probe(member: Trained, fit: Looked, measured: Looked) -> Values:
     if isinstance(member.model, Permuted):
         similarity = undo_permutation(similarity, member.model.permutation.cpu())
     undirected, directed = monotonicity(similarity, grid)
-    values = {f"{name}_encodings": each.item() for name, each in structure(similarity, grid)._asdict().items()}
+    values = {
+        f"{name}_encodings": each.item() for name, each in structure(similarity, grid)._asdict().items()
+    }
     values |= {"undirected": undirected, "directed": directed}
     values["locality"] = locality(similarity, grid).correlation
     device = network.pos_embed.device

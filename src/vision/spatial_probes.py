@@ -62,10 +62,10 @@ def structure(similarity: Float[Tensor, "*leading patches patches"], grid: tuple
     return Structure(means[1] - far, -slope, spread)
 
 
-def monotonicity(
-    similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]
-) -> tuple[float, float]:
-    """Undirected and directed monotonicity of encodings, 0 to 2: 2 where similarity falls with the distance, 1 at random.
+def monotonicity(similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]) -> tuple[float, float]:
+    """Undirected and directed monotonicity of encodings, 0 to 2: 2 where similarity falls with every step away.
+
+    Random encodings have about 1 in each direction, and 1.3 undirected on 8 x 8 patches, for the centre counts.
 
     Undirected: from each centre, similarity is averaged over the patches at each radius, rounded to whole patches, the
     centre's own included; 1 - Spearman's correlation of radius and average; mean over centres. Directed: the same of
@@ -92,7 +92,9 @@ def monotonicity(
     levels = torch.arange(count.shape[1]).double().expand_as(average)
     undirected = 1 - _spearman(levels, average, (count > 0)[..., None])
     angle = torch.atan2(right.double(), down.double())
-    bin_of = (angle * BINS / (2 * torch.pi) + 1e-9).floor().long() % BINS  # whole bins stay whole when rounded
+    bin_of = (
+        angle * BINS / (2 * torch.pi) + 1e-9
+    ).floor().long() % BINS  # whole bins stay whole when rounded
     directed = 1 - _spearman(radius, similarity, bin_of[..., None] == torch.arange(BINS))
     return undirected.mean().item(), directed.mean().item()
 
@@ -189,10 +191,10 @@ def position_accuracy(
 
 
 class Pattern(NamedTuple):
-    """Of each layer: variances over places as shares of that of images, and the cosine of image without content and mean.
+    """Of each layer, what of the tokens' variance over places depends on the place alone.
 
-    share : of an image without content. common : of the mean over images. cosine : between the two, each less its mean
-        over places.
+    share : that of an image without content, as a share of that of images. common : likewise that of the mean over
+        images. cosine : between the two, each less its mean over places.
     """
 
     share: Float[Tensor, " layers"]
