@@ -119,7 +119,25 @@ def _metrics(
             for key in rows[0]:
                 last = [torch.as_tensor(row[key]).flatten()[-1].item() for row in rows]
                 metrics[f"{key}_{stage}_{name}"] = [*map(value_or_none, last)]
-    return metrics
+    return metrics | _differences(metrics, found)
+
+
+def _differences(
+    metrics: Mapping[str, list[float | None]], found: Mapping[str, Mapping[str, list[Values]]]
+) -> dict[str, list[float]]:
+    """Pair by pair: what training adds (gain) and the layers (climb), and content over positional (lead)."""
+    differences = {}
+    for name, stages in found.items():
+        for key in {"lds", "readback", "dropped", "share"} & stages["after"][0].keys():
+            both = (metrics[f"{key}_{stage}_{name}"] for stage in reversed(STAGES))
+            differences[f"{key}_gain_{name}"] = [after - before for after, before in zip(*both, strict=True)]
+            layers = [row[key] for row in stages["after"]]
+            differences[f"{key}_climb_{name}"] = [(each[-1] - each[0]).item() for each in layers]
+    for order in ("", "_permuted") if "content_permuted" in found else ("",):
+        for key in ("share", "common"):
+            both = (metrics[f"{key}_after_{kind}{order}"] for kind in ATTENTIONS)
+            differences[f"{key}_lead{order}"] = [one - other for one, other in zip(*both, strict=True)]
+    return differences
 
 
 def _arrays(

@@ -93,12 +93,16 @@ CHAPTERS = {
         measures=("parameterization",),
         shows=RECORDS,
     ),
+    "probes": Chapter(
+        study.ProbesSettings, {"num_seeds": 1, "epochs": 3}, measures=("spatial-probes",), shows=RECORDS
+    ),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
 }
 
 IMAGES = "src.experiments.images:run"
+PROBES = "src.experiments.probes:run"
 
 EXPERIMENTS = {
     "structure": Experiment("01_dataset", of.StructureSettings, "src.experiments.structure:run"),
@@ -123,6 +127,9 @@ EXPERIMENTS = {
     "parameterization": Experiment(
         "parameterization", study.ParameterizationSettings, "src.experiments.parameterization:run"
     ),
+    "spatial-probes": Experiment("probes", study.ProbesSettings, PROBES),
+    "positions-read-back": Experiment("probes", study.ProbesSettings, PROBES),
+    "fixed-pattern": Experiment("probes", study.ProbesSettings, PROBES),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import cosine_similarity, normalize
 
 from src.common.shapes import Bool, Float, Int
 from src.vision.permutation import Permuted, permute_patches
@@ -194,7 +194,7 @@ class Pattern(NamedTuple):
     """Of each layer, what of the tokens' variance over places depends on the place alone.
 
     share : that of an image without content, as a share of that of images. common : likewise that of the mean over
-        images. cosine : between the two, each less its mean over places.
+        images. cosine : between the two, each less its mean over places; 0 where there is no pattern.
     """
 
     share: Float[Tensor, " layers"]
@@ -221,5 +221,5 @@ def fixed_pattern(
     )
     whole = own.square().sum(-1).mean((-2, -1))
     sizes = [each.square().sum((-2, -1)) for each in (alone, common)]
-    cosine = (alone * common).sum((-2, -1)) / (sizes[0] * sizes[1]).sqrt()
+    cosine = cosine_similarity(alone.flatten(1), common.flatten(1))
     return Pattern(*(size / own.shape[2] / whole for size in sizes), cosine)

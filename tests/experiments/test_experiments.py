@@ -122,6 +122,7 @@ TINY = {
         "train_limit": 64,
     },
 }
+TINY["spatial-probes"] = TINY["pe-locality"] | {"patch_size": 2, "probe_images": 20}
 TINY["permuted-blocks"] = TINY["pe-locality"] | {"block_sides": [4, 16]}
 TINY |= dict.fromkeys(("positional-svhn", "positional-imagenet"), TINY["pe-locality"] | {"num_heads": 2})
 
