@@ -94,7 +94,10 @@ CHAPTERS = {
         shows=RECORDS,
     ),
     "probes": Chapter(
-        study.ProbesSettings, {"num_seeds": 1, "epochs": 3}, measures=("spatial-probes",), shows=RECORDS
+        study.ProbesSettings,
+        {"num_seeds": 1, "embed_dim": 32, "mlp_dim": 64, "epochs": 2, "probe_images": 100},
+        measures=("spatial-probes",),
+        shows=RECORDS,
     ),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),

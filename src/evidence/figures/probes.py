@@ -22,6 +22,7 @@ def structure_by_layer(record: Record) -> Figure:
         for axis, (measure, label) in zip(axes, labels.items(), strict=True):
             _by_layer(axis, record, measure)
             axis.set(title=label)
+            axis.set_ylim(bottom=0)
         legend_below(figure, axes[0], columns=3)
     return figure
 
@@ -37,7 +38,7 @@ def read_back(record: Record) -> Figure:
             _by_layer(axis, record, measure)
             patches = (record.parameters["image_size"] // record.parameters["patch_size"]) ** 2
             axis.axhline(1 / patches, color=INK, linewidth=1)
-            axis.set(title=title, ylim=(0, 1.04))
+            axis.set(title=title, yscale="log", ylim=(0.01, 1.2))
         axes[0].set(ylabel="positions right [share]")
         legend_below(figure, axes[0], columns=3)
     return figure
@@ -51,6 +52,8 @@ def fixed_pattern(record: Record) -> Figure:
         for axis, (measure, title) in zip(axes, labels.items(), strict=True):
             _by_layer(axis, record, measure)
             axis.set(title=title)
+        for axis in axes[:2]:
+            axis.set_ylim(bottom=0)
         axes[0].set(ylabel="share of the variance")
         legend_below(figure, axes[0], columns=3)
     return figure
