@@ -10,6 +10,10 @@ ARMS = {"overlapping": "where equal sets overlap", "unequal": "where their sizes
 WAYS = ("gradient descent", "Adam")
 
 ATTENTIONS = {"content": "vanilla", "positional": "positional attention"}
+PROBED = {"content": "content", "positional": "positional", "content_permuted": "content, permuted patches",
+          "positional_permuted": "positional, permuted patches"}
+CIFAR = {"laptop": ("cifar10",)}
+LOOKED = "seen on another seed before the rule"
 
 STUDIES = (
     Claim("overlapping-sets", "Where sets overlap, two patches are the more similar the more sets they share.",
@@ -90,6 +94,8 @@ ENCODED = {"learned": "learned encodings in the tokens", "sinusoid_1d": "sinusoi
 ALGORITHMS = {"sum": "sums of prefixes", "min": "minima of prefixes", "median": "medians of prefixes",
               "sort": "sorting", "subarray": "largest sums of neighbours"}
 
+
+
 NEIGHBOURS = (
     Claim("sequential-encoding",
           "Digits carry encodings beyond the grid on which SeqPE's contrastive loss trained them.",
@@ -144,6 +150,72 @@ NEIGHBOURS = (
             for task, words in ALGORITHMS.items()
         ),
     ), LAPTOP),
+    Claim("spatial-probes", "By its neighbours' measures, too, learned encodings have spatial structure: with both"
+          " attentions, and on permuted patches once the permutation is undone.",
+          "own", "probes", "LDS and CDS of iREPA, M_U of LOOPE", (
+        *(
+            Statement(f"{metric}_before_content{order}", chance, f"{words} is {{}} before training{where}",
+                      f"random encodings: {expected}, n = 300", THIRD, "every")
+            for order, where in (("", ""), ("_permuted", ", permutation undone"))
+            for metric, words, chance, expected in (
+                ("lds_encodings", "LDS of the encodings", (-0.06, 0.06), "0 ± 0.04"),
+                ("cds_encodings", "Their CDS", (-0.01, 0.01), "0 ± 0.005"),
+                ("undirected", "Their M_U", (1.1, 1.5), "1.19 to 1.46"),
+            )
+        ),
+        *(
+            Statement(f"{metric}_after_{name}", least(bound), f"{words} is {{}} after training ({model})",
+                      f"the hypothesis, far outside chance; {LOOKED}", THIRD)
+            for name, model in PROBED.items()
+            for metric, words, bound in (("lds_encodings", "LDS of the encodings", 0.2),
+                                         ("cds_encodings", "Their CDS", 0.03), ("undirected", "Their M_U", 1.6))
+        ),
+        *(
+            statement
+            for name in ("content", "positional")
+            for statement in (
+                Statement(f"lds_gain_{name}", least(0.0),
+                          f"Training adds {{}} to the LDS of the last layer's tokens ({name})",
+                          f"the hypothesis: tokens gain structure as encodings do; {LOOKED}", THIRD),
+                Statement(f"lds_climb_{name}", most(-0.1),
+                          f"From the patches to the last layer it changes by {{}} ({name})",
+                          f"the opposite, {LOOKED}: layers make the tokens alike", THIRD),
+            )
+        ),
+    ), LAPTOP, CIFAR),
+    Claim("positions-read-back", "Where a patch lies can be read from its token, better after training than before.",
+          "own", "probes", "position prediction, the task of DropPos", (
+        *(
+            statement
+            for name in ("content", "positional")
+            for statement in (
+                Statement(f"readback_after_{name}", least(5 / 64), f"From the last layer {{}} are right ({name})",
+                          f"the hypothesis: five times chance, 1 / 64; {LOOKED}", THIRD, "mean", "%"),
+                Statement(f"readback_gain_{name}", least(0.0), f"Training adds {{}} ({name})",
+                          f"the hypothesis; {LOOKED}", THIRD, "mean", "points"),
+            )
+        ),
+        Statement("dropped_after_content", least(5 / 64), "Of patches whose encodings were dropped {} are right",
+                  f"the hypothesis: five times chance; {LOOKED}", THIRD, "mean", "%"),
+        Statement("dropped_gain_content", least(0.0), "Training adds {} there", f"the hypothesis; {LOOKED}",
+                  THIRD, "mean", "points"),
+        Statement("dropped_climb_content", (-0.01, 0.01), "Over what the bare patch tells, the last layer adds {}",
+                  f"{LOOKED}: what others show about a place does not reach the token", THIRD, "mean", "points"),
+    ), LAPTOP, CIFAR, ("spatial-probes",)),
+    Claim("fixed-pattern", "With content attention, whose tokens carry encodings, an empty image leaves a larger fixed"
+          " pattern than with positional attention, whose values see none.",
+          "own", "probes", "the zero image of Denoising Vision Transformers", (
+        Statement("share_lead", least(0.0), "Content leads by {} of the variance over places, last layer",
+                  f"the hypothesis; {LOOKED}", THIRD, "mean", "points"),
+        Statement("share_lead_permuted", least(0.0), "On permuted patches it leads by {}",
+                  "likewise", THIRD, "mean", "points"),
+        Statement("cosine_after_content", least(0.5), "It resembles the images' common pattern by a cosine of {}",
+                  f"what such an image is taken to show; {LOOKED}: hardly", THIRD),
+        Statement("share_gain_content", most(0.0), "Training changes the content model's share by {}",
+                  f"{LOOKED}: an untrained model leaves more", THIRD, "mean", "points"),
+        Statement("common_lead", least(0.0), "By the mean over images content leads by {}",
+                  f"{LOOKED}: the same order by another measure", THIRD, "mean", "points"),
+    ), LAPTOP, CIFAR, ("spatial-probes",)),
 )
 # fmt: on
 

@@ -51,8 +51,7 @@ def run(settings: ProbesSettings) -> Measured:
     training images; everything is measured on those of `eval_split`. Cost: seconds by default.
     """
     check_writable(settings.checkpoint_folder)
-    splits = ("train", "validation", settings.eval_split)
-    train, validation, measured = (load(settings, split) for split in splits)
+    train, measured = (load(settings, split) for split in ("train", settings.eval_split))
     looked = [_look(settings, each, name) for each, name in ((train, "fit"), (measured, "measured"))]
     runs: dict[str, list[Trained]] = {}
     found: dict[str, dict[str, list[Values]]] = {}
@@ -60,7 +59,7 @@ def run(settings: ProbesSettings) -> Measured:
         groups = new_models(settings, kind, len(train.classes))
         before = {name: [probe(each, *looked) for each in group] for name, group in groups.items()}
         members = [member for group in zip(*groups.values(), strict=True) for member in group]
-        train_together(settings, kind, members, train, validation)
+        train_together(settings, kind, members, train)
         for member in members:
             member.accuracy = evaluate(member.model, measured).accuracy
         for name, group in groups.items():
@@ -120,7 +119,25 @@ def _metrics(
             for key in rows[0]:
                 last = [torch.as_tensor(row[key]).flatten()[-1].item() for row in rows]
                 metrics[f"{key}_{stage}_{name}"] = [*map(value_or_none, last)]
-    return metrics
+    return metrics | _differences(metrics, found)
+
+
+def _differences(
+    metrics: Mapping[str, list[float | None]], found: Mapping[str, Mapping[str, list[Values]]]
+) -> dict[str, list[float]]:
+    """Pair by pair: what training adds (gain) and the layers (climb), and content over positional (lead)."""
+    differences = {}
+    for name, stages in found.items():
+        for key in {"lds", "readback", "dropped", "share"} & stages["after"][0].keys():
+            both = (metrics[f"{key}_{stage}_{name}"] for stage in reversed(STAGES))
+            differences[f"{key}_gain_{name}"] = [after - before for after, before in zip(*both, strict=True)]
+            layers = [row[key] for row in stages["after"]]
+            differences[f"{key}_climb_{name}"] = [(each[-1] - each[0]).item() for each in layers]
+    for order in ("", "_permuted") if "content_permuted" in found else ("",):
+        for key in ("share", "common"):
+            both = (metrics[f"{key}_after_{kind}{order}"] for kind in ATTENTIONS)
+            differences[f"{key}_lead{order}"] = [one - other for one, other in zip(*both, strict=True)]
+    return differences
 
 
 def _arrays(

@@ -102,12 +102,19 @@ CHAPTERS = {
         measures=("locality-needs-order",),
         shows=RECORDS,
     ),
+    "probes": Chapter(
+        study.ProbesSettings,
+        {"num_seeds": 1, "embed_dim": 32, "mlp_dim": 64, "epochs": 2, "probe_images": 100},
+        measures=("spatial-probes",),
+        shows=RECORDS,
+    ),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
 }
 
 IMAGES = "src.experiments.images:run"
+PROBES = "src.experiments.probes:run"
 
 EXPERIMENTS = {
     "structure": Experiment("01_dataset", of.StructureSettings, "src.experiments.structure:run"),
@@ -138,6 +145,9 @@ EXPERIMENTS = {
     "three-cells": Experiment("cells", study.CellsSettings, "src.experiments.cells:run"),
     "algorithms": Experiment("algorithms", study.AlgorithmsSettings, "src.experiments.algorithms:run"),
     "locality-needs-order": Experiment("disorder", study.DisorderSettings, "src.experiments.disorder:run"),
+    "spatial-probes": Experiment("probes", study.ProbesSettings, PROBES),
+    "positions-read-back": Experiment("probes", study.ProbesSettings, PROBES),
+    "fixed-pattern": Experiment("probes", study.ProbesSettings, PROBES),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),

@@ -155,6 +155,7 @@ TINY = {
 TINY["locality-needs-order"] = TINY["pe-locality"] | {
     "conditions": ["in_place", "permuted", "by_class", "by_image", "warped"]
 }
+TINY["spatial-probes"] = TINY["pe-locality"] | {"patch_size": 2, "probe_images": 20}
 TINY["permuted-blocks"] = TINY["pe-locality"] | {"block_sides": [4, 16]}
 TINY |= dict.fromkeys(("positional-svhn", "positional-imagenet"), TINY["pe-locality"] | {"num_heads": 2})
 
