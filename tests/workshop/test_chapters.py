@@ -43,7 +43,7 @@ EVERY = DRAWS_RECORDS | {"01_dataset", "04_transfer", "speed"}
     [
         ("src/synthetic/realistic.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
         ("src/experiments/samples_needed.py", {"scale"}),
-        ("src/vision/vit.py", IMAGES | STUDIES_ON_IMAGES | {"cells", "given", "probes", "ten_lines"}),
+        ("src/vision/vit.py", IMAGES | STUDIES_ON_IMAGES | NEIGHBOURS - {"algorithms"} | {"ten_lines"}),
         ("src/vision/cells.py", {"cells"}),
         ("src/synthetic/algorithms.py", {"algorithms"}),
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
