@@ -93,6 +93,7 @@ CHAPTERS = {
         measures=("parameterization",),
         shows=RECORDS,
     ),
+    "layers": Chapter(study.LayersSettings, measures=("many-layers",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
@@ -123,6 +124,7 @@ EXPERIMENTS = {
     "parameterization": Experiment(
         "parameterization", study.ParameterizationSettings, "src.experiments.parameterization:run"
     ),
+    "many-layers": Experiment("layers", study.LayersSettings, "src.experiments.layers:run"),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),

@@ -112,6 +112,17 @@ TINY = {
         "num_test": 50,
         "steps": 20,
     },
+    "many-layers": {
+        "num_seeds": 2,
+        "depths": [2, 7],
+        "training_sizes": [64, 64],
+        "set_size": 2,
+        "embed_dim": 8,
+        "num_heads": 2,
+        "mlp_dim": 8,
+        "num_test": 50,
+        "batch_size": 32,
+    },
     "pe-locality": {
         "num_seeds": 1,
         "patch_size": 4,

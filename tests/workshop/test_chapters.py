@@ -29,7 +29,7 @@ def editable(monkeypatch, tmp_path):
 
 THEORY = {"01_dataset", "02_theory", "03_synthetic_training", "04_transfer"}
 IMAGES = {"05_cifar", "06_svhn", "07_imagenet", "08_locality"}
-STUDIES = {"overlapping", "phase", "parameterization"}
+STUDIES = {"overlapping", "phase", "parameterization", "layers"}
 DRAWS_RECORDS = (
     IMAGES
     | STUDIES
@@ -51,7 +51,7 @@ EVERY = THEORY | IMAGES | STUDIES | {"intro", "claims", "figures", "scale", "spe
     [
         ("src/synthetic/realistic.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
         ("src/experiments/samples_needed.py", {"scale"}),
-        ("src/vision/vit.py", IMAGES | {"ten_lines"}),
+        ("src/vision/vit.py", IMAGES | {"layers", "ten_lines"}),
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
         ("src/evidence/templates/footer.html", EVERY),
         ("src/structure.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
