@@ -30,7 +30,7 @@ def run(settings: LayersSettings) -> Measured:
     """TODO"""
     sizes = (settings.grid_side**2, settings.set_size, settings.distractor_prob)
     metrics: dict[str, list[float | None]] = {}
-    arrays = {
+    arrays: dict[str, np.ndarray | torch.Tensor] = {
         "linear_error": np.array(linear_rule_error(*sizes)),
         "bayes_error": np.array(bayes_error(*sizes)),
     }
@@ -39,8 +39,8 @@ def run(settings: LayersSettings) -> Measured:
             *(_repetition(depth, index, settings) for index in range(settings.num_seeds)), strict=True
         )
         metrics |= {f"{name}_{depth}_layers": values for name, values in columns(rows).items()}
-        arrays |= {f"{name}_{depth}_layers": torch.stack(each) for name, each in columns(scores).items()}
-    return Measured(metrics, arrays, {"precision": chosen_precision(_training(settings, 0))})
+        arrays |= {f"{name}_{depth}_layers": torch.stack([each[name] for each in scores]) for name in SCORES}
+    return Measured(metrics, arrays, {"precision": chosen_precision(_training(settings, 1, 0))})
 
 
 def _repetition(
@@ -90,7 +90,7 @@ def _images(purpose: str, n: int, task: Task, settings: LayersSettings) -> Image
 
 
 def _train(depth: int, task: Task, settings: LayersSettings) -> VisionTransformer:
-    """A ViT of this depth that saw every training picture once."""
+    """A ViT of this depth on the training pictures."""
     name = (*task.name, "vit", depth)
     model = VisionTransformer(
         settings.grid_side * settings.patch_size,
@@ -104,20 +104,21 @@ def _train(depth: int, task: Task, settings: LayersSettings) -> VisionTransforme
         generator=child_generator(*name, "initialization"),
     )
     seed = child_generator(*name, "training").initial_seed() % 2**31
+    epochs = settings.epochs[settings.depths.index(depth)]
     fit(
         model,
-        _images("train", settings.training_sizes[settings.depths.index(depth)], task, settings),
-        settings=_training(settings, seed),
+        _images("train", settings.num_train, task, settings),
+        settings=_training(settings, epochs, seed),
     )
     return model
 
 
-def _training(settings: LayersSettings, seed: int) -> TrainingSettings:
+def _training(settings: LayersSettings, epochs: int, seed: int) -> TrainingSettings:
     return TrainingSettings(
-        epochs=1,
+        epochs=epochs,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
-        warmup_epochs=settings.warmup,
+        warmup_epochs=settings.warmup * epochs,
         label_smoothing=0.0,
         precision=settings.precision,
         seed=seed,

@@ -123,9 +123,8 @@ class LayersSettings(Settings):
     embed_dim: int = Field(48, ge=4, description="width of the tokens")
     num_heads: int = Field(4, ge=1, description="attention heads of a layer; divides embed_dim")
     mlp_dim: int = Field(96, ge=4, description="hidden width of the MLPs")
-    training_sizes: Sizes = Field(
-        [20000], min_length=1, description="training pictures, each seen once; one for each of depths"
-    )
+    num_train: int = Field(20000, ge=1, description="training pictures")
+    epochs: Sizes = Field([1], min_length=1, description="passes over them, for each of depths its own")
     num_test: TestSize = 2000
     batch_size: int = Field(128, ge=1, description="pictures in a step")
     learning_rate: float = Field(0.003, gt=0, le=100, description="AdamW's, at the end of the warmup")
@@ -141,10 +140,10 @@ class LayersSettings(Settings):
         need(patches % size == 0, "set_size", size, f"a divisor of grid_side² = {patches}", nearest)
         heads, nearest = self.num_heads, nearest_divisor(width, self.num_heads)
         need(width % heads == 0, "num_heads", heads, f"a divisor of embed_dim = {width}", nearest)
-        most, count = min(self.training_sizes), len(self.depths)
-        need(self.batch_size <= most, "batch_size", self.batch_size, f"at most {most} pictures", most)
-        one_each = len(self.training_sizes) == count
-        need(one_each, "training_sizes", self.training_sizes, f"a list of {count}, one for each of depths,")
+        most, count = self.num_train, len(self.depths)
+        need(self.batch_size <= most, "batch_size", self.batch_size, f"at most num_train = {most}", most)
+        one_each = len(self.epochs) == count
+        need(one_each, "epochs", self.epochs, f"a list of {count}, one for each of depths,")
         ascending = sorted(set(self.depths))
         need(self.depths == ascending, "depths", self.depths, "a list of ascending values", ascending)
         return self
@@ -152,6 +151,6 @@ class LayersSettings(Settings):
     def memory_bytes(self) -> int:
         """The pictures, as numbers and their noise; one batch's activations."""
         pixels = 3 * (self.grid_side * self.patch_size) ** 2
-        pictures = 2 * FLOAT * max(*self.training_sizes, self.num_test) * pixels
+        pictures = 2 * FLOAT * max(self.num_train, self.num_test) * pixels
         tokens = self.batch_size * (1 + self.grid_side**2)
         return pictures + 2 * tokens * max(self.depths) * (6 * self.embed_dim + self.mlp_dim)

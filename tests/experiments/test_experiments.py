@@ -115,7 +115,8 @@ TINY = {
     "many-layers": {
         "num_seeds": 2,
         "depths": [2, 7],
-        "training_sizes": [64, 64],
+        "num_train": 64,
+        "epochs": [1, 1],
         "set_size": 2,
         "embed_dim": 8,
         "num_heads": 2,
