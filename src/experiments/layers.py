@@ -23,11 +23,20 @@ from src.vision.vit import VisionTransformer
 
 SCORES = {"association": patch_association, "reading": set_reading}
 CHOICES = 5  # random choices of as many other heads
-THRESHOLDS = {"association": 0.5, "reading": 0.8}  # from which on a head is ablated
+THRESHOLDS = {"association": 0.6, "reading": 0.8}  # from which on a head is ablated
 
 
 def run(settings: LayersSettings) -> Measured:
-    """TODO"""
+    """A study of the companion's own. Cost: fifteen minutes on one core for five repetitions of two and seven layers.
+
+    Hypothesis: in both depths the rows of some head associate, in the first layer of two or the first half of seven,
+    and accuracy falls by ten points where such heads look everywhere alike, by less than two where as many others do.
+    Exploration on seeds 1000 and 1001, before the rules: where D is 36 and the sum of all patches errs by 13 to 16 %,
+    most runs were no better than that sum after 100,000 pictures, so the record has an easier task, D = 16. Of those
+    that were, two layers read whole sets, but other patches' (after 600,000 pictures), and of seven layers one head
+    of the second associated (score 0.98) and was worth 36 points. At D = 16 after 60,000 pictures no head had 0.8.
+    The rules on heads that read any one set state what was seen with two layers.
+    """
     sizes = (settings.grid_side**2, settings.set_size, settings.distractor_prob)
     metrics: dict[str, list[float | None]] = {}
     arrays: dict[str, np.ndarray | torch.Tensor] = {

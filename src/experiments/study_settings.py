@@ -119,11 +119,11 @@ class LayersSettings(Settings):
     grid_side: int = Field(4, ge=2, description="patches along a side of a picture; D is its square")
     patch_size: int = Field(2, ge=1, description="pixels along a side of a patch; d is 3 times its square")
     set_size: int = Field(4, ge=2, description="patches in a set, C, anywhere in the picture; divides D")
-    distractor_prob: DistractorProb = 0.4
+    distractor_prob: DistractorProb = 0.6
     embed_dim: int = Field(48, ge=4, description="width of the tokens")
     num_heads: int = Field(4, ge=1, description="attention heads of a layer; divides embed_dim")
     mlp_dim: int = Field(96, ge=4, description="hidden width of the MLPs")
-    num_train: int = Field(20000, ge=1, description="training pictures")
+    num_train: int = Field(30000, ge=1, description="training pictures")
     epochs: Sizes = Field([1], min_length=1, description="passes over them, for each of depths its own")
     num_test: TestSize = 2000
     batch_size: int = Field(128, ge=1, description="pictures in a step")
