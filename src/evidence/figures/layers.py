@@ -6,12 +6,12 @@ from matplotlib.figure import Figure
 from src.evidence.figures import INK, PALETTE, SMALL, figure_style, panels
 from src.evidence.records import Record
 
-SCORES = {"association": "its own set", "reading": "any one set"}
-ABLATED = {"association": ("own set", "content"), "reading": ("any set", "positional")}
+SCORES = {"association": "in its own set", "reading": "in any one set"}
+ABLATED = {"association": ("own-set", "content"), "reading": ("any-set", "positional")}
 
 
 def heads_by_layer(record: Record) -> Figure:
-    """Both scores of the heads, a row a depth: in each layer from the highest to the lowest, mean over repetitions."""
+    """Both scores of every head of the first repetition, a row of panels a depth."""
     depths = record.parameters["depths"]
     with figure_style():
         ratios = {"height_ratios": [2 + depth for depth in depths]}
@@ -21,7 +21,7 @@ def heads_by_layer(record: Record) -> Figure:
         )
         for row, depth in zip(axes, depths, strict=True):
             for axis, (name, words) in zip(row, SCORES.items(), strict=True):
-                scores = np.sort(record.arrays[f"{name}_{depth}_layers"], -1)[..., ::-1].mean(0)
+                scores = record.arrays[f"{name}_{depth}_layers"][0]
                 image = axis.imshow(scores, vmin=0, vmax=1, aspect="auto")
                 axis.set(title=words if depth == depths[0] else None)
                 axis.set_xticks(range(scores.shape[1]), range(1, scores.shape[1] + 1))
@@ -29,8 +29,8 @@ def heads_by_layer(record: Record) -> Figure:
                 axis.grid(False)
             row[0].set(ylabel="layer")
         for axis in axes[-1]:
-            axis.set(xlabel="head, highest first")
-        figure.colorbar(image, ax=axes, label="share of a row's top C in")
+            axis.set(xlabel="head")
+        figure.colorbar(image, ax=axes, label="share of a row's top C")
     return figure
 
 
@@ -42,8 +42,8 @@ def ablated_heads(record: Record) -> Figure:
     depths, metrics = record.parameters["depths"], record.metrics
     columns = [("whole", "", INK)]
     for name, (words, colour) in ABLATED.items():
-        columns += [(f"without\n{words}", f"loss_{name}", PALETTE[colour])]
-        columns += [("as many\nothers", f"loss_others_{name}", PALETTE[colour])]
+        columns += [(f"{words}\nheads off", f"loss_{name}", PALETTE[colour])]
+        columns += [("as many\nothers off", f"loss_others_{name}", PALETTE[colour])]
     with figure_style():
         figure, axes = panels(1, len(depths), figsize=(7.2, 3), squeeze=False, sharey=True)
         for axis, depth in zip(axes[0], depths, strict=True):
@@ -57,6 +57,6 @@ def ablated_heads(record: Record) -> Figure:
             for error, line in (("linear_error", "--"), ("bayes_error", ":")):
                 axis.axhline(100 * (1 - record.arrays[error].item()), color=INK, linestyle=line, linewidth=1)
             axis.set_xticks(range(len(columns)), [words for words, *_ in columns], fontsize=SMALL)
-            axis.set(title=f"{depth} layer{'s' if depth > 1 else ''}", ylim=(45, 102))
-        axes[0, 0].set(ylabel="test accuracy (%)")
+            axis.set(title=f"{depth} layer{'s' if depth > 1 else ''}", xlim=(-0.5, len(columns) - 0.5))
+        axes[0, 0].set(ylabel="test accuracy (%)", ylim=(None, 101))
     return figure
