@@ -93,7 +93,7 @@ CHAPTERS = {
         measures=("parameterization",),
         shows=RECORDS,
     ),
-    "layers": Chapter(study.LayersSettings, measures=("many-layers",), shows=RECORDS),
+    "layers": Chapter(study.LayersSettings, {"num_train": 20000}, measures=("many-layers",), shows=RECORDS),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
