@@ -216,6 +216,35 @@ NEIGHBOURS = (
         Statement("common_lead", least(0.0), "By the mean over images content leads by {}",
                   f"{LOOKED}: the same order by another measure", THIRD, "mean", "points"),
     ), LAPTOP, CIFAR, ("spatial-probes",)),
+    Claim("many-layers", "In a ViT of two or of seven layers heads of an early layer associate, and it needs them.",
+          "own", "layers", "one layer in the paper, many in practice", tuple(
+        statement
+        for depth, early in ((2, 1.0), (7, 3.0))
+        for statement in (
+            Statement(f"best_association_{depth}_layers", least(0.8),
+                      f"With {depth} layers the best head's rows have {{}} of their top C in their own set",
+                      "the hypothesis; chance is 0.4", THIRD, "every"),
+            Statement(f"layer_association_{depth}_layers", most(early),
+                      f"With {depth} layers that head is in layer {{}}",
+                      "the hypothesis, the first half; without a value where no head has 0.6", THIRD, "every"),
+            Statement(f"loss_association_{depth}_layers", least(0.10),
+                      f"Without the heads that associate, {depth} layers lose {{}} of accuracy",
+                      "the hypothesis; heads from 0.6 on, midway from chance, look everywhere alike", THIRD,
+                      unit="points"),
+            Statement(f"loss_others_association_{depth}_layers", most(0.02),
+                      f"Without as many other heads, {depth} layers lose {{}} of accuracy",
+                      "the hypothesis; mean over five random choices", THIRD, unit="points"),
+            Statement(f"best_reading_{depth}_layers", least(0.8),
+                      f"With {depth} layers the best head's rows have {{}} of their top C in one set",
+                      "seen on other seeds before the rule: the set that a row reads may be another", THIRD, "every"),
+            Statement(f"loss_reading_{depth}_layers", least(0.10),
+                      f"Without the heads that read sets, {depth} layers lose {{}} of accuracy",
+                      "likewise; heads from 0.8 on", THIRD, unit="points"),
+            Statement(f"loss_others_reading_{depth}_layers", most(0.02),
+                      f"Without as many that do not, {depth} layers lose {{}} of accuracy",
+                      "likewise", THIRD, unit="points"),
+        )
+    ), LAPTOP),
 )
 # fmt: on
 

@@ -262,3 +262,52 @@ class DisorderSettings(ImagesSettings):
             why = f"{shown(value)}, for nothing but the condition may move patches,"
             need(getattr(self, name) == value, name, getattr(self, name), why, value)
         return self
+
+
+class LayersSettings(Settings):
+    """ViTs of several depths on pictures painted from the distribution of Assumption 1."""
+
+    num_seeds: int = Field(
+        1, ge=1, description="repetitions of each depth, each with its own sets and feature"
+    )
+    depths: list[Annotated[int, Ge(1)]] = Field(
+        [2], min_length=1, description="layers of each ViT, ascending"
+    )
+    grid_side: int = Field(4, ge=2, description="patches along a side of a picture; D is its square")
+    patch_size: int = Field(2, ge=1, description="pixels along a side of a patch; d is 3 times its square")
+    set_size: int = Field(4, ge=2, description="patches in a set, C, anywhere in the picture; divides D")
+    distractor_prob: DistractorProb = 0.6
+    embed_dim: int = Field(48, ge=4, description="width of the tokens")
+    num_heads: int = Field(4, ge=1, description="attention heads of a layer; divides embed_dim")
+    mlp_dim: int = Field(96, ge=4, description="hidden width of the MLPs")
+    num_train: int = Field(30000, ge=1, description="training pictures")
+    epochs: Sizes = Field([1], min_length=1, description="passes over them, for each of depths its own")
+    num_test: TestSize = 2000
+    batch_size: int = Field(128, ge=1, description="pictures in a step")
+    learning_rate: float = Field(0.003, gt=0, le=100, description="AdamW's, at the end of the warmup")
+    warmup: float = Field(0.1, ge=0, le=1, description="share of the training in which the rate rises")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
+        "auto", description="auto is bf16-mixed where the GPU or processor has it"
+    )
+
+    @model_validator(mode="after")
+    def sizes_fit(self):
+        patches, size, width = self.grid_side**2, self.set_size, self.embed_dim
+        nearest = max(2, nearest_divisor(patches, size))
+        need(patches % size == 0, "set_size", size, f"a divisor of grid_side² = {patches}", nearest)
+        heads, nearest = self.num_heads, nearest_divisor(width, self.num_heads)
+        need(width % heads == 0, "num_heads", heads, f"a divisor of embed_dim = {width}", nearest)
+        most, count = self.num_train, len(self.depths)
+        need(self.batch_size <= most, "batch_size", self.batch_size, f"at most num_train = {most}", most)
+        one_each = len(self.epochs) == count
+        need(one_each, "epochs", self.epochs, f"a list of {count}, one for each of depths,")
+        ascending = sorted(set(self.depths))
+        need(self.depths == ascending, "depths", self.depths, "a list of ascending values", ascending)
+        return self
+
+    def memory_bytes(self) -> int:
+        """The pictures, as numbers and their noise; one batch's activations."""
+        pixels = 3 * (self.grid_side * self.patch_size) ** 2
+        pictures = 2 * FLOAT * max(self.num_train, self.num_test) * pixels
+        tokens = self.batch_size * (1 + self.grid_side**2)
+        return pictures + 2 * tokens * max(self.depths) * (6 * self.embed_dim + self.mlp_dim)

@@ -142,6 +142,18 @@ TINY = {
         "batch_size": 10,
         "steps": 4,
     },
+    "many-layers": {
+        "num_seeds": 2,
+        "depths": [2, 7],
+        "num_train": 64,
+        "epochs": [1, 1],
+        "set_size": 2,
+        "embed_dim": 8,
+        "num_heads": 2,
+        "mlp_dim": 8,
+        "num_test": 50,
+        "batch_size": 32,
+    },
     "pe-locality": {
         "num_seeds": 1,
         "patch_size": 4,
