@@ -33,9 +33,9 @@ def run(settings: LayersSettings) -> Measured:
     and accuracy falls by ten points where such heads look everywhere alike, by less than two where as many others do.
     Exploration on seeds 1000 and 1001, before the rules: where D is 36 and the sum of all patches errs by 13 to 16 %,
     most runs were no better than that sum after 100,000 pictures, so the record has an easier task, D = 16. Of those
-    that were, two layers read whole sets, but other patches' (after 200,000 pictures three times), and of seven layers one head
-    of the second associated (score 0.98) and was worth 36 points. At D = 16 after 60,000 pictures no head had 0.8.
-    The rules on heads that read any one set state what was seen with two layers.
+    that were, two layers read whole sets, but other patches' (after 200,000 pictures three times), and of seven layers
+    one head of the second associated (score 0.98) and was worth 36 points. At D = 16 after 60,000 pictures no head had
+    0.8. The rules on heads that read any one set state what was seen with two layers.
     """
     sizes = (settings.grid_side**2, settings.set_size, settings.distractor_prob)
     metrics: dict[str, list[float | None]] = {}
