@@ -166,7 +166,11 @@ def new_model(settings: ImagesSettings, kind: str, num_classes: int, generator: 
 
 
 def train_together(
-    settings: ImagesSettings, kind: str, members: Sequence[Trained], train: Images, validation: Images
+    settings: ImagesSettings,
+    kind: str,
+    members: Sequence[Trained],
+    train: Images,
+    validation: Images | None,
 ) -> None:
     """Train models of one architecture all at once; one after the other where several processes share each.
 

@@ -93,6 +93,12 @@ CHAPTERS = {
         measures=("parameterization",),
         shows=RECORDS,
     ),
+    "given": Chapter(
+        study.GivenSettings,
+        {"variants": ["content", "convolved", "positional"], "patch_size": 4, "embed_dim": 32, "mlp_dim": 64},
+        measures=("structure-given",),
+        shows=RECORDS,
+    ),
     "speed": Chapter(shows=BENCHMARKS),
     "ten_lines": Chapter(),
     "status": Chapter(shows=RECORDS, shows_runs=True),
@@ -123,6 +129,7 @@ EXPERIMENTS = {
     "parameterization": Experiment(
         "parameterization", study.ParameterizationSettings, "src.experiments.parameterization:run"
     ),
+    "structure-given": Experiment("given", study.GivenSettings, "src.experiments.given:run"),
     "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
     "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),
