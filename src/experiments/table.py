@@ -95,7 +95,15 @@ CHAPTERS = {
     ),
     "given": Chapter(
         study.GivenSettings,
-        {"variants": ["content", "convolved", "positional"], "patch_size": 4, "embed_dim": 32, "mlp_dim": 64},
+        {
+            "num_seeds": 1,
+            "variants": ["content", "convolved", "positional"],
+            "patch_size": 4,
+            "embed_dim": 32,
+            "mlp_dim": 64,
+            "epochs": 4,
+            "share": 0.25,
+        },
         measures=("structure-given",),
         shows=RECORDS,
     ),

@@ -30,9 +30,11 @@ def editable(monkeypatch, tmp_path):
 THEORY = {"01_dataset", "02_theory", "03_synthetic_training", "04_transfer"}
 IMAGES = {"05_cifar", "06_svhn", "07_imagenet", "08_locality"}
 STUDIES = {"overlapping", "phase", "parameterization"}
+NEIGHBOURS = {"given"}
 DRAWS_RECORDS = (
     IMAGES
     | STUDIES
+    | NEIGHBOURS
     | {
         "intro",
         "02_theory",
@@ -43,7 +45,7 @@ DRAWS_RECORDS = (
         "status",
     }
 )
-EVERY = THEORY | IMAGES | STUDIES | {"intro", "claims", "figures", "scale", "speed", "status"}
+EVERY = THEORY | IMAGES | STUDIES | NEIGHBOURS | {"intro", "claims", "figures", "scale", "speed", "status"}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ EVERY = THEORY | IMAGES | STUDIES | {"intro", "claims", "figures", "scale", "spe
     [
         ("src/synthetic/realistic.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
         ("src/experiments/samples_needed.py", {"scale"}),
-        ("src/vision/vit.py", IMAGES | {"ten_lines"}),
+        ("src/vision/vit.py", IMAGES | {"given", "ten_lines"}),
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
         ("src/evidence/templates/footer.html", EVERY),
         ("src/structure.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
