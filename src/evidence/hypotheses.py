@@ -56,7 +56,7 @@ STUDIES = (
     ), LAPTOP),
 )
 
-GIVEN = {"mask": "a Gaussian mask", "convolved": "convolved patches", "mimetic": "a mimetic start"}
+GIVEN = {"mask": "a Gaussian mask", "convolved": "convolving the patches", "mimetic": "a mimetic start"}
 SIZES = {"few": "with a tenth of the images", "all": "with all images"}
 
 NEIGHBOURS = (
