@@ -101,7 +101,7 @@ CHAPTERS = {
             "patch_size": 4,
             "embed_dim": 32,
             "mlp_dim": 64,
-            "epochs": 3,
+            "epochs": 2,
             "share": 0.25,
         },
         measures=("structure-given",),
