@@ -94,7 +94,8 @@ ENCODED = {"learned": "learned encodings in the tokens", "sinusoid_1d": "sinusoi
 ALGORITHMS = {"sum": "sums of prefixes", "min": "minima of prefixes", "median": "medians of prefixes",
               "sort": "sorting", "subarray": "largest sums of neighbours"}
 
-
+GIVEN = {"mask": "a Gaussian mask", "convolved": "convolving the patches", "mimetic": "a mimetic start"}
+SIZES = {"few": "with a tenth of the images", "all": "with all images"}
 
 NEIGHBOURS = (
     Claim("sequential-encoding",
@@ -245,6 +246,44 @@ NEIGHBOURS = (
                       "likewise", THIRD, unit="points"),
         )
     ), LAPTOP),
+    Claim("structure-given",
+          "Structure that is given gains where images are few; where they are many, learning reaches it.",
+          "own", "given", "ViTs for small data sets, and Synthesizers", (
+        *(
+            Statement(f"lead_few_{name}", least(0.0), f"With a tenth of the images {words} gains {{}} on content",
+                      "the hypothesis; paired, test images", THIRD, unit="points")
+            for name, words in GIVEN.items()
+        ),
+        *(
+            Statement(f"lead_all_{name}", (-0.02, 0.02), f"With all images {words} leads content by {{}}",
+                      "the hypothesis: learned locality reaches what is given, within 2 points", THIRD, unit="points")
+            for name, words in GIVEN.items()
+        ),
+        *(
+            Statement(f"over_positional_{size}_free", (-0.02, 0.02),
+                      f"A free matrix leads positional attention by {{}} {words}",
+                      "the hypothesis: encodings add nothing to a matrix that all images share", THIRD, unit="points")
+            for size, words in SIZES.items()
+        ),
+        *(
+            Statement(f"over_positional_{size}_free", most(-0.02),
+                      f"A free matrix is behind positional attention: a lead of {{}} {words}",
+                      "the opposite, seen on another seed before the rule, on few images in a short training",
+                      THIRD, unit="points")
+            for size, words in SIZES.items()
+        ),
+        *(
+            Statement(f"over_positional_{size}_uniform", most(-0.03),
+                      f"Uniform attention leads positional attention by {{}} {words}",
+                      "the hypothesis: learned positions are worth 3 points or more", THIRD, unit="points")
+            for size, words in SIZES.items()
+        ),
+        *(
+            Statement(f"mantel_p_{size}_free", most(0.01), f"A free matrix is as local by chance: p = {{}} {words}",
+                      "the hypothesis: it becomes local; Mantel's test of each repetition", THIRD, "every")
+            for size, words in SIZES.items()
+        ),
+    ), LAPTOP, {"laptop": ("cifar10",)}),
 )
 # fmt: on
 

@@ -311,3 +311,31 @@ class LayersSettings(Settings):
         pictures = 2 * FLOAT * max(self.num_train, self.num_test) * pixels
         tokens = self.batch_size * (1 + self.grid_side**2)
         return pictures + 2 * tokens * max(self.depths) * (6 * self.embed_dim + self.mlp_dim)
+
+
+class GivenSettings(ImagesSettings):
+    """Variants of a small ViT, trained on all images and on a share of them."""
+
+    variants: list[str] = Field(
+        ["content", "mask", "convolved", "mimetic", "positional", "free", "uniform"],
+        min_length=1,
+        description="which of them to train: content, mask, convolved, mimetic, positional, free, uniform",
+    )
+    share: float = Field(
+        0.1, gt=0, le=1, description="of the images, for the smaller sample, with as many more epochs"
+    )
+    permute: bool = Field(False, description="not part of this study")
+    epochs: int = Field(1, ge=1, description="passes over all images")
+    warmup_epochs: float = Field(0.1, ge=0, description="linear rise of the learning rate, of all images")
+
+    @model_validator(mode="after")
+    def known_variants(self):
+        known = GivenSettings.model_fields["variants"].default
+        whole = len({*self.variants}) == len(self.variants) and {*self.variants} <= {*known}
+        need(whole, "variants", self.variants, f"some of {', '.join(known)}, each once,")
+        for name in ("permute", "add_encoding"):
+            need(not getattr(self, name), name, True, "false, in this study,", False)
+        side = self.patch_size
+        power = side > 1 and side & (side - 1) == 0
+        need(power or "convolved" not in self.variants, "patch_size", side, "a power of two from 2 on", 4)
+        return self

@@ -43,9 +43,17 @@ class Attention(nn.Module):
         """
         query, key, _ = map(self.by_head, self.qkv(source).chunk(3, dim=-1))
         _, _, value = map(self.by_head, self.qkv(tokens).chunk(3, dim=-1))
-        attention = attention_matrix(query, key)
+        attention = self.matrix(query, key)
         mixed = (attention @ value).transpose(1, 2).flatten(2)
         return self.proj(mixed), attention
+
+    def matrix(
+        self,
+        query: Float[Tensor, "*batch heads rows head_dim"],
+        key: Float[Tensor, "*batch heads tokens head_dim"],
+    ) -> Float[Tensor, "*batch heads rows tokens"]:
+        """Where each row looks; the rows are all tokens or the first, CLS. `src.vision.given` has other kinds."""
+        return attention_matrix(query, key)
 
     def by_head(
         self, features: Float[Tensor, "batch tokens dim"]

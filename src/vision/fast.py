@@ -23,7 +23,7 @@ EVERY, CLS = slice(None), slice(0, 1)
 def fast_logits(model: "VisionTransformer", images: Tensor) -> Float[Tensor, "batch classes"]:
     """What ``model.reference(images)`` gives, without its intermediates."""
     tokens = model.embed(images)
-    matrices = positional_attention(model) if model.attention == "positional" else None
+    matrices = model.shared_attention()
     for index, block in enumerate(model.blocks):
         rows = CLS if index + 1 == len(model.blocks) else EVERY
         normed = block.norm1(tokens)
@@ -81,9 +81,10 @@ def mix_by_content(
         query = linear(tokens[:, rows], *_part(attn, 0, 1))
         key, value = linear(tokens, *_part(attn, 1, 3)).chunk(2, dim=-1)
     query, key, value = (attn.by_head(part) for part in (query, key, value))
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
-        # The fused kernel's backward pass on the CPU takes longer in bfloat16 than all else together.
-        mixed = attention_matrix(query, key) @ value
+    # The fused kernel's backward pass on the CPU takes longer in bfloat16 than all else together.
+    slow = query.device.type == "cpu" and query.dtype == torch.bfloat16
+    if slow or type(attn) is not Attention:
+        mixed = attn.matrix(query, key) @ value
     else:
         mixed = scaled_dot_product_attention(query, key, value)
     return mixed.transpose(1, 2).flatten(-2)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from src.common.choices import one_of
 from src.common.shapes import Float
 from src.vision.attention import Attention
-from src.vision.fast import fast_logits
+from src.vision.fast import fast_logits, positional_attention
 
 ATTENTIONS = ("content", "positional")
 
@@ -191,6 +191,10 @@ class VisionTransformer(nn.Module):
             attentions.append(attention)
             layers.append(tokens)
         return self.head(self.norm(tokens[:, 0])), Intermediates(tuple(attentions), tuple(layers))
+
+    def shared_attention(self) -> Float[Tensor, "layers heads tokens tokens"] | None:
+        """The attention that serves every image; None where the content of each decides."""
+        return positional_attention(self) if self.attention == "positional" else None
 
     def embed(self, images: Tensor) -> Float[Tensor, "batch tokens dim"]:
         """CLS and the patches' embeddings, with the encodings where they are added."""

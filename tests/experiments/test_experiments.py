@@ -154,6 +154,18 @@ TINY = {
         "num_test": 50,
         "batch_size": 32,
     },
+    "structure-given": {
+        "variants": ["content", "mask", "convolved", "mimetic", "positional", "free", "uniform"],
+        "num_seeds": 2,
+        "image_size": 8,
+        "patch_size": 4,
+        "embed_dim": 8,
+        "depth": 1,
+        "num_heads": 2,
+        "mlp_dim": 8,
+        "train_limit": 128,
+        "share": 0.5,
+    },
     "pe-locality": {
         "num_seeds": 1,
         "patch_size": 4,

@@ -1,0 +1,70 @@
+"""What `structure-given` measures: equal steps, paired differences, where attention goes; and what it refuses."""
+
+import numpy as np
+import pytest
+import torch
+
+from src.experiments import given
+from src.experiments.images import Trained
+from src.experiments.study_settings import GivenSettings
+
+SMALL = {"image_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2, "mlp_dim": 8}
+
+
+def test_a_share_of_the_images_is_seen_as_often_more():
+    settings = GivenSettings(**SMALL, train_limit=200, epochs=3, share=0.25, warmup_epochs=0.5)
+    few = given._few(settings)
+    assert (few.train_limit, few.epochs, few.warmup_epochs) == (50, 12, 2.0)
+    assert few.changed(train_limit=200, epochs=3, warmup_epochs=0.5) == settings
+    assert (
+        given._few(settings.changed(train_limit=0)).train_limit == 324
+    )  # a quarter of all digits to train on
+
+
+def test_variants_of_a_repetition_share_start_and_order():
+    settings = GivenSettings(**SMALL)
+    plain, masked = (given._members(settings, name, 10) for name in ("content", "mask"))
+    assert [each.seed for each in plain] == [each.seed for each in masked] and plain[0].seed != plain[1].seed
+    for ours, theirs in zip(plain, masked, strict=True):
+        assert torch.equal(ours.model.head.weight, theirs.model.head.weight)
+    assert not torch.equal(plain[0].model.head.weight, plain[1].model.head.weight)
+
+
+def test_leads_are_paired():
+    settings = GivenSettings(variants=["content", "mask", "positional", "free"])
+    accuracy = {"content": [0.4, 0.5], "mask": [0.5, 0.5], "positional": [0.3, 0.2], "free": [0.2, 0.2]}
+    runs = {
+        (size, name): [Trained(torch.nn.Identity(), 0, accuracy=each) for each in values]
+        for size in ("few", "all")
+        for name, values in accuracy.items()
+    }
+    found = given._accuracies(settings, runs)
+    assert found["accuracy_few_mask"] == [0.5, 0.5]
+    assert found["lead_few_mask"] == pytest.approx([0.1, 0.0])
+    assert found["over_positional_all_free"] == pytest.approx([-0.1, 0.0])
+    assert "lead_few_content" not in found and "over_positional_few_positional" not in found
+
+
+def test_uniform_attention_has_the_profile_one_and_attention_to_itself_the_distance_zero():
+    uniform, itself = torch.full((2, 1, 5, 5), 0.2), torch.eye(5).expand(2, 1, 5, 5)
+    arrays = given._arrays({(size, "x"): [uniform, itself] for size in ("few", "all")}, (2, 2))
+    assert np.allclose(arrays["distance"], [0, 1, 2**0.5])
+    assert np.allclose(arrays["profile_few"], [[[1, 1, 1], [4, 0, 0]]])
+    assert arrays["attention_all"].shape == (1, 2, 1, 5, 5)
+    found = given._looks(GivenSettings(), "x", [uniform, itself], (2, 2))
+    assert found["distance"] == pytest.approx([(1 + 1 + 2**0.5) / 4, 0.0])
+    assert found["locality"] == [None, None]  # nothing varies between different patches
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variants": ["content", "content"]}, "variants = .*: some of content, mask, .*, each once"),
+        ({"variants": ["convnet"]}, "variants = .*: some of content"),
+        ({"permute": True}, "permute = True: false, in this study"),
+        ({"image_size": 12, "patch_size": 3}, "patch_size = 3: a power of two from 2 on"),
+    ],
+)
+def test_refusals(changes, message):
+    with pytest.raises(ValueError, match=message):
+        GivenSettings(**changes)
