@@ -93,22 +93,22 @@ CHAPTERS = {
         measures=("parameterization",),
         shows=RECORDS,
     ),
-    "neighbours": Chapter(study.SequentialSettings, measures=("sequential-encoding",), shows=RECORDS),
-    "cells": Chapter(study.CellsSettings, measures=("three-cells",), shows=RECORDS),
-    "algorithms": Chapter(study.AlgorithmsSettings, {"steps": 150}, measures=("algorithms",), shows=RECORDS),
+    "layers": Chapter(study.LayersSettings, {"num_train": 20000}, measures=("many-layers",), shows=RECORDS),
     "disorder": Chapter(
         study.DisorderSettings,
         {"conditions": ["in_place", "by_image"], "embed_dim": 32, "num_heads": 2, "mlp_dim": 32, "epochs": 4},
         measures=("locality-needs-order",),
         shows=RECORDS,
     ),
+    "neighbours": Chapter(study.SequentialSettings, measures=("sequential-encoding",), shows=RECORDS),
     "probes": Chapter(
         study.ProbesSettings,
         {"num_seeds": 1, "embed_dim": 32, "mlp_dim": 64, "epochs": 2, "probe_images": 100},
         measures=("spatial-probes",),
         shows=RECORDS,
     ),
-    "layers": Chapter(study.LayersSettings, {"num_train": 20000}, measures=("many-layers",), shows=RECORDS),
+    "algorithms": Chapter(study.AlgorithmsSettings, {"steps": 150}, measures=("algorithms",), shows=RECORDS),
+    "cells": Chapter(study.CellsSettings, measures=("three-cells",), shows=RECORDS),
     "given": Chapter(
         study.GivenSettings,
         {

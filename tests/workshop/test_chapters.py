@@ -41,14 +41,14 @@ EVERY = DRAWS_RECORDS | {"01_dataset", "04_transfer", "speed"}
 @pytest.mark.parametrize(
     ("file", "stale"),
     [
-        ("src/synthetic/realistic.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
+        ("src/synthetic/realistic.py", THEORY | STUDIES | {"figures", "scale", "layers", "ten_lines"}),
         ("src/experiments/samples_needed.py", {"scale"}),
         ("src/vision/vit.py", IMAGES | STUDIES_ON_IMAGES | NEIGHBOURS - {"algorithms"} | {"ten_lines"}),
         ("src/vision/cells.py", {"cells"}),
         ("src/synthetic/algorithms.py", {"algorithms"}),
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
         ("src/evidence/templates/footer.html", EVERY),
-        ("src/structure.py", THEORY | STUDIES | {"figures", "scale", "ten_lines"}),
+        ("src/structure.py", THEORY | STUDIES | {"figures", "scale", "layers", "ten_lines"}),
         ("src/evidence/first_screen.py", {"intro"}),
         ("src/workshop/chapters.py", set()),
         ("src/workshop/runs.py", {"status"}),
