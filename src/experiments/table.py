@@ -52,18 +52,18 @@ CHAPTERS = {
         measures=("transfer",),
     ),
     "05_cifar": Chapter(
-        of.ImagesSettings, {"epochs": 6, "permute": False}, measures=("positional-cifar10",), shows=RECORDS
+        of.ImagesSettings, {"epochs": 4, "permute": False}, measures=("positional-cifar10",), shows=RECORDS
     ),
     "06_svhn": Chapter(
         of.ImagesSettings,
-        {"num_seeds": 2, "epochs": 6, "permute": False},
+        {"num_seeds": 2, "epochs": 4, "permute": False},
         measures=("positional-svhn",),
         shows=RECORDS,
     ),
     "07_imagenet": Chapter(
         of.ImagenetSettings,
         {
-            "epochs": 6,
+            "epochs": 4,
             "permute": False,
             "num_heads": 3,
             "mlp_dim": 192,
@@ -73,7 +73,7 @@ CHAPTERS = {
         measures=("positional-imagenet",),
         shows=RECORDS,
     ),
-    "08_locality": Chapter(of.LocalitySettings, {"epochs": 5}, measures=("pe-locality",), shows=RECORDS),
+    "08_locality": Chapter(of.LocalitySettings, {"epochs": 4}, measures=("pe-locality",), shows=RECORDS),
     "figures": Chapter(
         of.GaussianSettings, {"ranks": [16, 4], "steps": 100}, measures=("gaussian",), shows=RECORDS
     ),
