@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.experiments import parameterization as study
-from src.experiments.settings import ParameterizationSettings
+from src.experiments.study_settings import ParameterizationSettings
 
 
 def test_a_repetition_counts_at_its_first_step_of_that_error_and_not_later():
