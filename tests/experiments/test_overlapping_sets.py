@@ -46,7 +46,7 @@ def test_ties_leave_the_most_that_can_be_reached_below_one(sets):
 
 def test_the_permutation_test_tells_counts_from_noise(sets):
     assert study._permutation_p(sets.co_membership(), sets, 0) == 1 / 1000
-    noise = torch.randn(40, 10, 10, generator=torch.Generator().manual_seed(6))
+    noise = torch.randn(20, 10, 10, generator=torch.Generator().manual_seed(6))
     chances = [study._permutation_p(each, sets, 0, index) for index, each in enumerate(noise)]
     assert min(chances) > 0.001 and 0.3 < np.mean(chances) < 0.7
 
