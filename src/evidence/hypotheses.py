@@ -60,6 +60,35 @@ STUDIES = (
         Statement("size_correlation", most(-0.5), "Over N and D, association and the linear error correlate by {}",
                   "as over q and C; N varies too", THIRD),
     ), LAPTOP),
+    Claim("many-layers", "In a ViT of two or of seven layers heads of an early layer associate, and it needs them.",
+          "own", "layers", "one layer in the paper, many in practice", tuple(
+        statement
+        for depth, early in ((2, 1.0), (7, 3.0))
+        for statement in (
+            Statement(f"best_association_{depth}_layers", least(0.8),
+                      f"With {depth} layers the best head's rows have {{}} of their top C in their own set",
+                      "the hypothesis; chance is 0.4", THIRD, "every"),
+            Statement(f"layer_association_{depth}_layers", most(early),
+                      f"With {depth} layers that head is in layer {{}}",
+                      "the hypothesis, the first half; without a value where no head has 0.6", THIRD, "every"),
+            Statement(f"loss_association_{depth}_layers", least(0.10),
+                      f"Without the heads that associate, {depth} layers lose {{}} of accuracy",
+                      "the hypothesis; heads from 0.6 on, midway from chance, look everywhere alike", THIRD,
+                      unit="points"),
+            Statement(f"loss_others_association_{depth}_layers", most(0.02),
+                      f"Without as many other heads, {depth} layers lose {{}} of accuracy",
+                      "the hypothesis; mean over five random choices", THIRD, unit="points"),
+            Statement(f"best_reading_{depth}_layers", least(0.8),
+                      f"With {depth} layers the best head's rows have {{}} of their top C in one set",
+                      "seen on other seeds before the rule: the set that a row reads may be another", THIRD, "every"),
+            Statement(f"loss_reading_{depth}_layers", least(0.10),
+                      f"Without the heads that read sets, {depth} layers lose {{}} of accuracy",
+                      "likewise; heads from 0.8 on", THIRD, unit="points"),
+            Statement(f"loss_others_reading_{depth}_layers", most(0.02),
+                      f"Without as many that do not, {depth} layers lose {{}} of accuracy",
+                      "likewise", THIRD, unit="points"),
+        )
+    ), LAPTOP),
     Claim("locality-needs-order",
           "Encodings learn which places show what is near in the scene, not which are near on the grid.",
           "own", "disorder", "images whose patches are permuted by class or by image, or warped", tuple(
@@ -117,39 +146,6 @@ NEIGHBOURS = (
                   "the hypothesis: every digit is seen, no distance beyond the small grid's", THIRD),
         Statement("m_u_large_whole", least(1.9), "It is {} where the larger grid was trained as a whole",
                   "the control", THIRD),
-    ), LAPTOP),
-    Claim("three-cells", "Encodings of any kind let a ViT say how three cells lie, those of rows and columns more than"
-          " those of one row; positional attention does so as well as learned encodings in the tokens.",
-          "own", "cells", "LOOPE (2025), three-cell experiment; its abstract: 30 to 35 % between with and without", (
-        Statement("excess_none", (-0.01, 0.01), "Without encodings accuracy is {} above chance",
-                  "no model blind to places is right more often; a check of the test", THIRD, "mean", "points"),
-        *(
-            Statement(f"gain_{kind}", least(0.1), f"With {words} it is {{}} higher",
-                      "the hypothesis: a third of what the abstract names", THIRD, "mean", "points")
-            for kind, words in ENCODED.items()
-        ),
-        Statement("grid_lead", least(0.0), "Sinusoids of rows and columns lead those of one row by {}",
-                  "the hypothesis, paired by seed", THIRD, "mean", "points"),
-        Statement("positional_lead", (-0.02, 0.02), "Positional attention leads learned encodings in the tokens by {}",
-                  "the hypothesis: they are alike, an equivalence test", THIRD, "mean", "points", 0.9),
-        Statement("positional_lead", least(0.0), "Positional attention leads learned encodings in the tokens by {}",
-                  "seen on two other seeds before the rule: it learns sooner", THIRD, "mean", "points"),
-        Statement("grid_lead_learned", least(0.1), "Sinusoids of rows and columns lead learned encodings by {}",
-                  "seen on two other seeds before the rule", THIRD, "mean", "points"),
-    ), LAPTOP),
-    Claim("algorithms", "Trained on small numbers, positional attention computes on larger ones; standard attention"
-          " does not.", "own", "algorithms",
-          "de Luca et al.: at ±20 errors of 0.02 to 0.26 against 20 to 199, after 60,000 steps", (
-        *(
-            Statement(f"lead_outside_{task}", least(1.0), f"At ±20 standard attention errs by {{}} powers of ten more:"
-                      f" {words}", "the hypothesis, a factor of ten; published medians: 2.6 to 3.2", THIRD)
-            for task, words in ALGORITHMS.items()
-        ),
-        *(
-            Statement(f"lead_inside_{task}", (-1.0, 1.0), f"At ±2, as in training, it errs by {{}} more: {words}",
-                      "a tenth to ten times: what differs outside is not there inside", THIRD)
-            for task, words in ALGORITHMS.items()
-        ),
     ), LAPTOP),
     Claim("spatial-probes", "By its neighbours' measures, too, learned encodings have spatial structure: with both"
           " attentions, and on permuted patches once the permutation is undone.",
@@ -217,34 +213,38 @@ NEIGHBOURS = (
         Statement("common_lead", least(0.0), "By the mean over images content leads by {}",
                   f"{LOOKED}: the same order by another measure", THIRD, "mean", "points"),
     ), LAPTOP, CIFAR, ("spatial-probes",)),
-    Claim("many-layers", "In a ViT of two or of seven layers heads of an early layer associate, and it needs them.",
-          "own", "layers", "one layer in the paper, many in practice", tuple(
-        statement
-        for depth, early in ((2, 1.0), (7, 3.0))
-        for statement in (
-            Statement(f"best_association_{depth}_layers", least(0.8),
-                      f"With {depth} layers the best head's rows have {{}} of their top C in their own set",
-                      "the hypothesis; chance is 0.4", THIRD, "every"),
-            Statement(f"layer_association_{depth}_layers", most(early),
-                      f"With {depth} layers that head is in layer {{}}",
-                      "the hypothesis, the first half; without a value where no head has 0.6", THIRD, "every"),
-            Statement(f"loss_association_{depth}_layers", least(0.10),
-                      f"Without the heads that associate, {depth} layers lose {{}} of accuracy",
-                      "the hypothesis; heads from 0.6 on, midway from chance, look everywhere alike", THIRD,
-                      unit="points"),
-            Statement(f"loss_others_association_{depth}_layers", most(0.02),
-                      f"Without as many other heads, {depth} layers lose {{}} of accuracy",
-                      "the hypothesis; mean over five random choices", THIRD, unit="points"),
-            Statement(f"best_reading_{depth}_layers", least(0.8),
-                      f"With {depth} layers the best head's rows have {{}} of their top C in one set",
-                      "seen on other seeds before the rule: the set that a row reads may be another", THIRD, "every"),
-            Statement(f"loss_reading_{depth}_layers", least(0.10),
-                      f"Without the heads that read sets, {depth} layers lose {{}} of accuracy",
-                      "likewise; heads from 0.8 on", THIRD, unit="points"),
-            Statement(f"loss_others_reading_{depth}_layers", most(0.02),
-                      f"Without as many that do not, {depth} layers lose {{}} of accuracy",
-                      "likewise", THIRD, unit="points"),
-        )
+    Claim("algorithms", "Trained on small numbers, positional attention computes on larger ones; standard attention"
+          " does not.", "own", "algorithms",
+          "de Luca et al.: at ±20 errors of 0.02 to 0.26 against 20 to 199, after 60,000 steps", (
+        *(
+            Statement(f"lead_outside_{task}", least(1.0), f"At ±20 standard attention errs by {{}} powers of ten more:"
+                      f" {words}", "the hypothesis, a factor of ten; published medians: 2.6 to 3.2", THIRD)
+            for task, words in ALGORITHMS.items()
+        ),
+        *(
+            Statement(f"lead_inside_{task}", (-1.0, 1.0), f"At ±2, as in training, it errs by {{}} more: {words}",
+                      "a tenth to ten times: what differs outside is not there inside", THIRD)
+            for task, words in ALGORITHMS.items()
+        ),
+    ), LAPTOP),
+    Claim("three-cells", "Encodings of any kind let a ViT say how three cells lie, those of rows and columns more than"
+          " those of one row; positional attention does so as well as learned encodings in the tokens.",
+          "own", "cells", "LOOPE (2025), three-cell experiment; its abstract: 30 to 35 % between with and without", (
+        Statement("excess_none", (-0.01, 0.01), "Without encodings accuracy is {} above chance",
+                  "no model blind to places is right more often; a check of the test", THIRD, "mean", "points"),
+        *(
+            Statement(f"gain_{kind}", least(0.1), f"With {words} it is {{}} higher",
+                      "the hypothesis: a third of what the abstract names", THIRD, "mean", "points")
+            for kind, words in ENCODED.items()
+        ),
+        Statement("grid_lead", least(0.0), "Sinusoids of rows and columns lead those of one row by {}",
+                  "the hypothesis, paired by seed", THIRD, "mean", "points"),
+        Statement("positional_lead", (-0.02, 0.02), "Positional attention leads learned encodings in the tokens by {}",
+                  "the hypothesis: they are alike, an equivalence test", THIRD, "mean", "points", 0.9),
+        Statement("positional_lead", least(0.0), "Positional attention leads learned encodings in the tokens by {}",
+                  "seen on two other seeds before the rule: it learns sooner", THIRD, "mean", "points"),
+        Statement("grid_lead_learned", least(0.1), "Sinusoids of rows and columns lead learned encodings by {}",
+                  "seen on two other seeds before the rule", THIRD, "mean", "points"),
     ), LAPTOP),
     Claim("structure-given",
           "Structure that is given gains where images are few; where they are many, learning reaches it.",

@@ -65,5 +65,5 @@ def accuracy_by_kind(record: Record) -> Figure:
         course.set(xlabel="step", ylabel="test accuracy (%)", title="mean of the questions", ylim=(40, 102))
         end.set_xticks(questions, QUESTIONS, rotation=35, ha="right", size=SMALL)
         end.set_title("at the end, by question")
-        legend_below(figure, course, columns=3)
+        legend_below(figure, course, columns=2)
     return figure

@@ -71,5 +71,5 @@ def reach(record: Record) -> Figure:
         axes[0].set(ylabel="attention / uniform attention")
         axes[0].set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
         axes[0].minorticks_off()
-        legend_below(figure, axes[0], columns=5)
+        legend_below(figure, axes[0], columns=2)
     return figure

@@ -35,7 +35,7 @@ def monotonicity_by_arm(record: Record) -> Figure:
         axis.axhline(2, color=INK, linewidth=1, linestyle="--")
         axis.axhline(1.749, color=INK, linewidth=1, linestyle=":")
         axis.set(ylabel="undirected monotonicity", ylim=(0.95, 2.05))
-        axis.set_xticks(range(len(ARMS)), ARMS.values(), fontsize=SMALL)
+        axis.set_xticks(range(len(ARMS)), ["decimal", "binary", "shifted", "whole", "table"], fontsize=SMALL)
         axis.grid(axis="x", visible=False)
         legend_below(figure, axis, columns=2)
     return figure

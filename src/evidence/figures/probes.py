@@ -23,7 +23,7 @@ def structure_by_layer(record: Record) -> Figure:
             _by_layer(axis, record, measure)
             axis.set(title=label)
             axis.set_ylim(bottom=0)
-        legend_below(figure, axes[0], columns=3)
+        legend_below(figure, axes[0], columns=2)
     return figure
 
 
@@ -40,7 +40,7 @@ def read_back(record: Record) -> Figure:
             axis.axhline(1 / patches, color=INK, linewidth=1)
             axis.set(title=title, yscale="log", ylim=(0.01, 1.2))
         axes[0].set(ylabel="positions right [share]")
-        legend_below(figure, axes[0], columns=3)
+        legend_below(figure, axes[0], columns=2)
     return figure
 
 
@@ -55,7 +55,7 @@ def fixed_pattern(record: Record) -> Figure:
         for axis in axes[:2]:
             axis.set_ylim(bottom=0)
         axes[0].set(ylabel="share of the variance")
-        legend_below(figure, axes[0], columns=3)
+        legend_below(figure, axes[0], columns=2)
     return figure
 
 
