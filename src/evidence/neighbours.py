@@ -81,7 +81,8 @@ NEIGHBOURS = (
          ("content, encodings dropped: {}", "dropped_after_content")),
     ),
     Neighbour(
-        "Gaussian mixture mask, DHVT, mimetic initialization", "2022 to 2024",
+        "Gaussian mixture mask, DHVT, mimetic initialization",
+        "Li and Zhang, 2023; Lu et al., 2022; Trockman and Kolter, 2023",
         "their smallest step each: a mask on the logits, convolved patches, a start for queries and keys",
         "the models around it",
         "gains of whole models; none of the step alone at this size",

@@ -6,6 +6,8 @@ import pytest
 from src.evidence import neighbours
 from src.evidence.claims import CLAIMS
 from src.evidence.figures import neighbours as figures
+from src.evidence.records import known, load_records
+from src.evidence.verdicts import strongest
 from src.experiments.resolve import resolve
 from src.workshop.measure import measure
 
@@ -23,9 +25,12 @@ def test_a_row_quotes_the_records_metric_and_says_where_nothing_was_run(record):
     assert neighbours.neighbours_table([]).count("not run yet") == len(neighbours.NEIGHBOURS)
 
 
-def test_every_neighbour_has_its_hypothesis_and_metrics_that_its_rule_or_record_knows(record):
+def test_every_neighbour_has_its_hypothesis_and_the_stored_record_its_metrics():
+    records = load_records()
     for each in neighbours.NEIGHBOURS:
+        stored = strongest(each.claim, records)
         assert CLAIMS[each.claim].beyond and each.ours and each.published
+        assert all(known(stored.values(metric)) for _, metric in each.ours)
 
 
 def test_every_repetition_is_a_point(record):
