@@ -1,9 +1,12 @@
 """A training step of both ViTs in the precision that `fit` chooses by itself, against float32 with fused attention.
 
 Where the processor multiplies bfloat16 in hardware (AMX, AVX512-BF16), that is mixed precision with the two explicit
-attention products; elsewhere it is float32, and both sides are the same.
+attention products; elsewhere it is float32, and both sides are the same. Steps through `torch.compile` are shown beside
+them where there is a compiler. All keep the memory that they free, as `fit` does.
 """
 
+import os
+import shutil
 from statistics import fmean, stdev
 
 import torch
@@ -12,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from vision_steps import IN_WORDS, SHAPE, random_batch
 
+from src.common.memory import keep_freed_memory
 from src.vision.images import load_images
 from src.vision.settings import TrainingSettings
 from src.vision.steps import fastest_precision
@@ -30,16 +34,21 @@ PROMISE = Promise(
 
 def main() -> None:
     chosen = arguments(__doc__)
+    keep_freed_memory()
     precision = fastest_precision(chosen.device)
     images, labels = random_batch(BATCH, chosen.device)
     agreement = f"{logits_agree(images, precision)}; {losses_agree(precision)}"
     calls = {}
+    ways = {"32-true": "32-true", precision: precision, f"{precision}, compiled": precision}
+    if not shutil.which(os.environ.get("CXX", "g++")):
+        del ways[f"{precision}, compiled"]
     for name in ATTENTIONS:
-        for each in ("32-true", precision):
-            calls[f"{name}, {each}"] = step(VisionTransformer(**SHAPE, attention=name), images, labels, each)
+        for way, each in ways.items():
+            model = VisionTransformer(**SHAPE, attention=name)
+            model = torch.compile(model) if "compiled" in way else model
+            calls[f"{name}, {way}"] = step(model, images, labels, each)
     both = {
-        f"both, {each}": lambda each=each: [calls[f"{name}, {each}"]() for name in ATTENTIONS]
-        for each in ("32-true", precision)
+        f"both, {way}": lambda way=way: [calls[f"{name}, {way}"]() for name in ATTENTIONS] for way in ways
     }
     work = dict.fromkeys(calls, BATCH) | dict.fromkeys(both, 2 * BATCH)
     rows = compare(calls | both, repeats=chosen.repeats, device=chosen.device, work=work, unit="images")

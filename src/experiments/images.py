@@ -209,7 +209,7 @@ def training_settings(settings: ImagesSettings) -> TrainingSettings:
         label_smoothing=settings.label_smoothing,
         precision=settings.precision,
         accelerator=pick_device(settings.device).type,
-        compile=False if settings.plain_steps else "auto",
+        compile=settings.compiled_steps or (False if settings.plain_steps else "auto"),
         checkpoint_every=max(1, settings.epochs // 30),  # a checkpoint of the paper's model has 75 MB
     )
 

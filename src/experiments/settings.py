@@ -14,7 +14,7 @@ from src.experiments.base import Settings, need
 
 # What may differ between two repetitions of one experiment: the draw, their number, where and how it is computed.
 REPETITION = {"seed", "num_seeds", "device", "data_folder", "download"}
-REPETITION |= {"checkpoint_folder", "plain_steps", "precision"}
+REPETITION |= {"checkpoint_folder", "plain_steps", "compiled_steps", "precision"}
 FOLDERS = {"data_folder", "checkpoint_folder"}
 
 FLOAT = 4  # bytes
@@ -411,6 +411,10 @@ class ImagesSettings(Settings):
     plain_steps: bool = Field(
         False, description="take each step operation by operation, where a GPU would replay a recorded one"
     )
+    compiled_steps: bool = Field(
+        False,
+        description="take steps through torch.compile: a minute to begin, then faster; needs a C++ compiler",
+    )
     checkpoint_folder: str = Field(
         "", description="folder from which a training that was cut off goes on; empty keeps none"
     )
@@ -421,6 +425,8 @@ class ImagesSettings(Settings):
             part, whole = getattr(self, name), getattr(self, whole_name)
             nearest = nearest_divisor(whole, part)
             need(whole % part == 0, name, part, f"a divisor of {whole_name} = {shown(whole)}", nearest)
+        both = self.plain_steps and self.compiled_steps
+        need(not both, "compiled_steps", True, "False where plain_steps is True", False)
         for name in ("mixup", "cutmix"):  # a draw from the Beta distribution is not a number for less
             share = getattr(self, name)
             need(not 0 < share < LEAST_BETA, name, share, f"0 or at least {LEAST_BETA}", LEAST_BETA)

@@ -5,6 +5,8 @@ together, several models of one architecture with their weights stacked, so that
 all; recorded, the whole of it as one CUDA graph, so that a step costs Python and driver one launch.
 """
 
+import os
+import shutil
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from src.common.choices import refusal
 from src.common.graphs import CudaGraphs, Recorded
 from src.common.shapes import Float, Int64, UInt8
 from src.vision.augment import augment
@@ -32,8 +35,11 @@ def execution(compile: bool | str, device: torch.device, models: int, processes:
     """The one place where the device decides: what pays on a GPU, whose launches cost more than small products.
 
     On the CPU several models run one after the other: stacked, their products take up to half as long again.
+    ValueError where a compiled step is asked for and no compiler is at hand.
     """
     on_cuda = device.type == "cuda" and processes == 1 and compile is not False
+    if compile is True and not shutil.which(compiler := os.environ.get("CXX", "g++")):
+        raise ValueError(refusal("compile", True, f"a C++ compiler ({compiler} is not at hand)", "auto"))
     return Execution(compile is True, models > 1 and (on_cuda or compile is True), on_cuda)
 
 

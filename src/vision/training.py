@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.common.memory import keep_freed_memory
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int64
 from src.common.sources import digest, imported_files
@@ -282,6 +283,8 @@ def _start(
         why = f"{processes} process(es){', images mixed in pairs' if in_pairs else ''}"
         nearest = max(1, batch // unit) * unit
         raise ValueError(f"batch_size={batch} must be a multiple of {unit}: {why}; the nearest: {nearest}")
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     models, train = [model.to(fabric.device) for model in models], train.to(fabric.device)
     how = execution(settings.compile, fabric.device, len(models), processes)
     step = Step(models, train, settings, fabric, how)

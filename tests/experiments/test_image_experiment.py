@@ -43,6 +43,10 @@ def test_settings_reach_the_training():
     )
     assert (how.epochs, how.checkpoint_every, how.gradient_clip) == (90, 3, None)
     assert (how.compile, how.warmup_epochs, how.accelerator) == (False, 2.5, "cpu")
+    assert images.training_settings(TINY).compile == "auto"
+    assert images.training_settings(TINY.changed(compiled_steps=True)).compile is True
+    with pytest.raises(ValueError, match="compiled_steps = True: False where plain_steps is True is needed"):
+        TINY.changed(compiled_steps=True, plain_steps=True)
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,12 @@ def test_the_device_decides_how_steps_run():
         assert execution(True, cuda, models, 1) == Execution(True, models > 1, True)
         assert execution(True, cpu, models, 1) == Execution(True, models > 1, False)
     assert execution("auto", cuda, 1, 8) == PLAIN
+
+
+def test_a_compiled_step_without_a_compiler_is_refused(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    refusal = (
+        r"compile = True: a C\+\+ compiler \(no-such-compiler is not at hand\) is needed; the nearest: auto"
+    )
+    with pytest.raises(ValueError, match=refusal):
+        execution(True, torch.device("cpu"), 1, 1)
