@@ -21,9 +21,8 @@ from src.experiments.measured import Measured, value_or_none
 from src.experiments.study_settings import ProbesSettings
 from src.vision.augment import normalize
 from src.vision.permutation import Permuted
-from src.vision.probes import locality, position_similarity, undo_permutation
+from src.vision.probes import cosines, locality, position_similarity, undo_permutation
 from src.vision.spatial_probes import (
-    cosines,
     fixed_pattern,
     monotonicity,
     position_accuracy,

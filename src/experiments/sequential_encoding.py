@@ -9,8 +9,9 @@ from src.common.seeding import child_generator
 from src.common.shapes import Float
 from src.experiments.measured import Measured
 from src.experiments.study_settings import SequentialSettings
+from src.vision.probes import cosines
 from src.vision.sequential import EncodingTable, SequentialEncoder, contrastive_loss, square
-from src.vision.spatial_probes import cosines, undirected_monotonicity
+from src.vision.spatial_probes import undirected_monotonicity
 
 # Which encoder, and which places it sees in training: the small grid; the small grid shifted at random within the
 # large one, so that every digit is seen but no distance beyond the small grid's; the whole large one.

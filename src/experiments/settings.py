@@ -304,12 +304,12 @@ class SamplesNeededSettings(ActivationSettings):
         [1, 2, 3, 4, 6, 8], min_length=1, description="samples where attention is given, ascending"
     )
     downstream_draws: int = Field(
-        10, ge=1, description="downstream tasks of each repetition, each with its own feature"
+        6, ge=1, description="downstream tasks of each repetition, each with its own feature"
     )
     num_validation: int = Field(1000, ge=1, description="inputs on which steps are chosen")
     num_test: int = Field(1000, ge=1, description="test inputs of each trained model")
     budget: Sizes = Field(
-        [400, 600], min_length=1, description="iterations at most from scratch, one number a D"
+        [300, 400], min_length=1, description="iterations at most from scratch, one number a D"
     )
     downstream_budget: int = Field(100, ge=2, description="iterations at most where attention is given")
     record_every: int = Field(20, ge=1, description="iterations from scratch between two looks at validation")
@@ -446,6 +446,9 @@ class ImagesSettings(Settings):
 class LocalitySettings(ImagesSettings):
     """Chapter 08: what encodings learn on permuted patches, and Figure 5a: accuracy against the side of a block."""
 
+    num_seeds: int = Field(
+        1, ge=1, description="repetitions, each with its own initialization and order of the images"
+    )
     block_sides: list[int] = Field(
         [],
         max_length=16,

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 EVERY, CLS = slice(None), slice(0, 1)
 
 
-def fast_logits(model: "VisionTransformer", images: Tensor) -> Float[Tensor, "batch classes"]:
-    """What ``model.reference(images)`` gives, without its intermediates."""
+def fast_logits(
+    model: "VisionTransformer",
+    images: Tensor,
+    matrices: Float[Tensor, "layers heads tokens tokens"] | None = None,
+) -> Float[Tensor, "batch classes"]:
+    """What ``model.reference(images)`` gives, without its intermediates; by other `matrices` than its own if given."""
     tokens = model.embed(images)
-    matrices = model.shared_attention()
+    matrices = model.shared_attention() if matrices is None else matrices
     for index, block in enumerate(model.blocks):
         rows = CLS if index + 1 == len(model.blocks) else EVERY
         normed = block.norm1(tokens)

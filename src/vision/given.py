@@ -26,13 +26,12 @@ from src.common.choices import one_of, refusal
 from src.common.shapes import Float
 from src.vision.attention import Attention
 from src.vision.probes import grid_distance
+from src.vision.sinusoid import grid_sinusoid
 from src.vision.vit import VisionTransformer
 
 WIDTHS = (1.0, 2.0, 4.0)  # of the mask's Gaussians at the start, in patches
-LIKE, APART = (
-    0.7,
-    0.4,
-)  # mimetic: queries times keys, values times projection; noise and identity have the same weight
+# Of the mimetic start: queries times keys, values times projection; noise and identity weigh the same.
+LIKE, APART = 0.7, 0.4
 
 
 def given_transformer(variant: str, *shape: int, generator: torch.Generator | None) -> VisionTransformer:
@@ -115,7 +114,7 @@ def mimetic_transformer(*shape: int, generator: torch.Generator | None = None) -
     """
     model = VisionTransformer(*shape, generator=generator)
     dim = model.pos_embed.shape[-1]
-    model.pos_embed[0, 1:] = sinusoids(model.grid, dim)
+    model.pos_embed[0, 1:] = grid_sinusoid(model.grid[0], dim)
     for block in model.blocks:
         attn, head_dim = block.attn, dim // block.attn.num_heads
         query, key, value = attn.qkv.weight.view(3, dim, dim)
@@ -135,18 +134,6 @@ def _factors(
     drawn = torch.randn(dim, dim, generator=generator) / dim**0.5
     left, values, right = torch.linalg.svd(noise * drawn + identity * torch.eye(dim))
     return left * values.sqrt(), right.T * values.sqrt()
-
-
-def sinusoids(grid: tuple[int, int], dim: int) -> Float[Tensor, "patches dim"]:
-    """Sines and cosines of row and column, a quarter of the width each, from frequency 1 down to nearly 1 / 10,000.
-
-    A width that is no multiple of 4 has its last columns at zero.
-    """
-    places = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float32) for side in grid))
-    frequency = 10_000.0 ** -(torch.arange(dim // 4) / (dim // 4))
-    angles = places[..., None] * frequency
-    waves = torch.stack([angles.sin(), angles.cos()], 1).flatten(1)
-    return nn.functional.pad(waves, (0, dim - waves.shape[-1]))
 
 
 # --- structure withheld ---

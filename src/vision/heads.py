@@ -8,7 +8,7 @@ from torch.nn.functional import one_hot
 
 from src.common.shapes import Bool, Float
 from src.structure import Partition, patch_association
-from src.vision.fast import mix_by_position, positional_attention
+from src.vision.fast import fast_logits, positional_attention
 from src.vision.vit import VisionTransformer
 
 
@@ -48,13 +48,9 @@ class UniformHeads(nn.Module):
         self.model, self.heads = model, heads
 
     def forward(self, images: Tensor) -> Float[Tensor, "batch classes"]:
-        model, matrices = self.model, positional_attention(self.model)
+        matrices = positional_attention(self.model)
         matrices = matrices.masked_fill(self.heads[:, :, None, None], 1 / matrices.shape[-1])
-        tokens = model.embed(images)
-        for block, attention in zip(model.blocks, matrices, strict=True):
-            tokens = tokens + block.attn.proj(mix_by_position(block.attn, block.norm1(tokens), attention))
-            tokens = tokens + block.mlp(block.norm2(tokens))
-        return model.head(model.norm(tokens[:, 0]))
+        return fast_logits(self.model, images, matrices)
 
 
 def as_many_others(

@@ -30,8 +30,13 @@ def position_similarity(
     """
     is_model = isinstance(model_or_pos_embed, nn.Module)
     pos_embed = model_or_pos_embed.pos_embed if is_model else model_or_pos_embed
-    directions = normalize(pos_embed.detach()[0, 1:].double(), dim=-1)
-    return (directions @ directions.T).clamp(-1, 1).float()
+    return cosines(pos_embed.detach()[0, 1:].double()).clamp(-1, 1).float()
+
+
+def cosines(tokens: Float[Tensor, "*leading patches dim"]) -> Float[Tensor, "*leading patches patches"]:
+    """Cosine similarity of all pairs of tokens."""
+    directions = normalize(tokens, dim=-1)
+    return directions @ directions.mT
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
 """Neighbours' measures of spatial structure: of similarities on a grid, of positions read back, of a fixed pattern."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, normalize
+from torch.nn.functional import cosine_similarity
 
 from src.common.shapes import Bool, Float, Int
 from src.vision.permutation import Permuted, permute_patches
@@ -20,12 +19,6 @@ class Structure(NamedTuple):
     lds: Float[Tensor, "*leading"]
     cds: Float[Tensor, "*leading"]
     rmsc: Float[Tensor, "*leading"]
-
-
-def cosines(tokens: Float[Tensor, "*leading patches dim"]) -> Float[Tensor, "*leading patches patches"]:
-    """Cosine similarity of all pairs of tokens."""
-    directions = normalize(tokens, dim=-1)
-    return directions @ directions.mT
 
 
 def structure(similarity: Float[Tensor, "*leading patches patches"], grid: tuple[int, int]) -> Structure:
@@ -158,16 +151,8 @@ def tokens_by_layer(
     if dropped is not None and network.add_encoding:
         dropped = dropped if order is None else dropped[:, order]
         tokens[:, 1:] -= dropped[..., None] * network.pos_embed[:, 1:]
-    encodings = network.pos_embed if network.attention == "positional" else None
-    layers = torch.stack([*_layers(network, tokens, encodings)])[:, :, 1:]
+    layers = torch.stack(network.intermediates(tokens).tokens)[:, :, 1:]
     return layers if order is None else layers[:, :, order.argsort()]
-
-
-def _layers(network: nn.Module, tokens: Tensor, encodings: Tensor | None) -> Iterator[Tensor]:
-    yield tokens
-    for block in network.blocks:
-        tokens, _ = block(tokens, encodings)
-        yield tokens
 
 
 def position_accuracy(

@@ -183,14 +183,18 @@ class VisionTransformer(nn.Module):
 
     def reference(self, images: Tensor) -> tuple[Float[Tensor, "batch classes"], Intermediates]:
         """The equation, layer by layer; `src.vision.fast` gives the same logits sooner."""
-        tokens = self.embed(images)
+        seen = self.intermediates(self.embed(images))
+        return self.head(self.norm(seen.tokens[-1][:, 0])), seen
+
+    def intermediates(self, tokens: Float[Tensor, "batch tokens dim"]) -> Intermediates:
+        """What the blocks make of embedded tokens."""
         encodings = self.pos_embed if self.attention == "positional" else None
         attentions, layers = [], [tokens]
         for block in self.blocks:
             tokens, attention = block(tokens, encodings)
             attentions.append(attention)
             layers.append(tokens)
-        return self.head(self.norm(tokens[:, 0])), Intermediates(tuple(attentions), tuple(layers))
+        return Intermediates(tuple(attentions), tuple(layers))
 
     def shared_attention(self) -> Float[Tensor, "layers heads tokens tokens"] | None:
         """The attention that serves every image; None where the content of each decides."""

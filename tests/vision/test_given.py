@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from src.vision.fast import fast_logits
-from src.vision.given import LIKE, VARIANTS, WIDTHS, given_transformer, sinusoids
+from src.vision.given import LIKE, VARIANTS, WIDTHS, given_transformer
 from src.vision.probes import attention_maps, grid_distance, position_similarity
+from src.vision.sinusoid import grid_sinusoid
 
 SHAPE = (8, 2, 5, 12, 2, 2, 20)
 CHANGED = ("mask", "convolved", "mimetic", "free", "uniform")
@@ -96,7 +97,7 @@ def test_a_mimetic_start_looks_at_what_is_alike_and_near():
         noise = query.T @ key / LIKE - torch.eye(64)  # one head, so that nothing is cut off
         assert noise.mean().abs() < 0.01 and noise.std().item() == pytest.approx(64**-0.5, rel=0.1)
         assert (block.attn.proj.weight @ value).diagonal().mean() < -0.3
-    similarity = position_similarity(sinusoids((6, 6), 64)[None, [0, *range(36)]])
+    similarity = position_similarity(grid_sinusoid(6, 64)[None, [0, *range(36)]])
     away = [similarity[0, place].item() for place in (1, 2, 3)]
     assert all(near > far for near, far in pairwise(away))
 

@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 from torch.nn.functional import normalize
 
 from src.vision.permutation import Permuted, permute_patches
+from src.vision.probes import cosines
 from src.vision.spatial_probes import (
-    cosines,
     fixed_pattern,
     monotonicity,
     position_accuracy,
