@@ -58,7 +58,7 @@ STUDIES = (
         Statement("samples_correlation", least(0.5), "At the largest D, association and samples correlate by {}",
                   "the hypothesis: more samples, more association", THIRD),
         Statement("size_correlation", most(-0.5), "Over N and D, association and the linear error correlate by {}",
-                  "as over q and C; N varies too", THIRD),
+                  "as over q and C, where it was seen before the rule; N varies too", THIRD),
     ), LAPTOP),
     Claim("many-layers", "In a ViT of two or of seven layers heads of an early layer associate, and it needs them.",
           "own", "layers", "one layer in the paper, many in practice", tuple(
