@@ -182,7 +182,8 @@ def train_together(
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         models, seeds = [each.model for each in members], [each.seed for each in members]
         options |= {"settings": how, "checkpoint": checkpoint}
-        histories = fit_ensemble(models, train, seeds=seeds, **options)
+        with arguments_called(compile="compiled_steps"):
+            histories = fit_ensemble(models, train, seeds=seeds, **options)
     else:
         histories = []
         for index, member in enumerate(members):

@@ -39,7 +39,7 @@ def execution(compile: bool | str, device: torch.device, models: int, processes:
     """
     on_cuda = device.type == "cuda" and processes == 1 and compile is not False
     if compile is True and not shutil.which(compiler := os.environ.get("CXX", "g++")):
-        raise ValueError(refusal("compile", True, f"a C++ compiler ({compiler} is not at hand)", "auto"))
+        raise ValueError(refusal("compile", True, f"a C++ compiler ({compiler} is not at hand)"))
     return Execution(compile is True, models > 1 and (on_cuda or compile is True), on_cuda)
 
 

@@ -82,8 +82,6 @@ def test_the_device_decides_how_steps_run():
 
 def test_a_compiled_step_without_a_compiler_is_refused(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    refusal = (
-        r"compile = True: a C\+\+ compiler \(no-such-compiler is not at hand\) is needed; the nearest: auto"
-    )
+    refusal = r"compile = True: a C\+\+ compiler \(no-such-compiler is not at hand\) is needed$"
     with pytest.raises(ValueError, match=refusal):
         execution(True, torch.device("cpu"), 1, 1)
