@@ -111,7 +111,8 @@ def list_chapters(options: argparse.Namespace) -> None:
     runs = book_runs()
     rows = [("chapter", "title", "data", "seconds", "claims")]
     for chapter in CHAPTERS:
-        data = getattr(resolve(chapter), "dataset", "drawn" if _claims(chapter) else "records")
+        only_shows = CHAPTERS[chapter].shows and not _claims(chapter)
+        data = getattr(resolve(chapter), "dataset", "records" if only_shows else "drawn")
         seconds = str(round(runs[chapter]["wall_seconds"])) if chapter in runs else "-"
         rows.append((chapter, title(chapter), data, seconds, ", ".join(_claims(chapter)) or "-"))
     print(_aligned(rows))
