@@ -42,7 +42,7 @@ def _similar(key: str) -> Headline:
     else:
         content, positional = paper_figure("7")[key].values()
         gap = content[2] - positional[2]  # medians
-    return _printed("accuracy_gap", f"{SIMILAR[key][0]}: vanilla minus positional accuracy", gap)
+    return _printed("accuracy_gap", f"{SIMILAR[key][0]}: vanilla minus positional accuracy", round(gap, 2))
 
 
 def _lost_by_permuting(network: str) -> float:
@@ -53,7 +53,7 @@ def _lost_by_permuting(network: str) -> float:
 
 HEADLINES = {
     "structure": Headline("labelling_accuracy", "The labelling function is right", 1.0),
-    "linear-fails": Headline("error_exact", "The best linear rule errs", 1 / 8),
+    "linear-fails": Headline("error_exact_authors", "The equal-weights rule errs, Figure 4", 1 / 8),
     "shortcut-exists": Headline("accuracy_shortcut", "The shortcut is right", 1.0),
     "gaussian": _printed(
         "error_end", "Test error on Gaussian patches", paper_figure("2")["test_error"]["percent"][-1]
@@ -86,7 +86,7 @@ class Card:
 CARDS = (
     Card(
         "realistic", "paper", "error_end",
-        "test error at the end of gradient descent in the setting of the paper's Figure 4, which ends at {figure}."
+        "test error at the end of gradient descent in a setting fitted to the paper's Figure 4, which ends at {figure}."
         " Patch association is {association_end}.",
         {"figure": f"{paper_figure('4')['test_error']['percent'][-1]} %"},
     ),
@@ -97,8 +97,8 @@ CARDS = (
     ),
     Card(
         "gaussian", "laptop", "association_gaussian_symmetric_gradient_descent",
-        "patch association on Gaussian patches with a symmetric attention matrix, {association_figure} with a free one"
-        " (chance: {chance}). The paper shows none on such data.",
+        "patch association on Gaussian patches with a symmetric attention matrix; with a free one {association_figure},"
+        " by the course of the paper's Figure 2, which shows none (chance: {chance}).",
         {"chance": f"{paper_figure('2')['matrix']['chance']:.2f}"},
     ),
 )  # fmt: skip
@@ -180,7 +180,7 @@ def _row(claim: Claim, headline: Headline, verdicts: Sequence[Verdict]) -> dict[
         "paper_text": amount(headline.paper, statement.unit) if paper else "—",
         "lines": lines,
         "ours": _joined([line["text"] for line in lines], UNITS[statement.unit][2]),
-        "verdicts": [(each, sum(one.word == HOLDS for one in each.findings)) for each in verdicts],
+        "verdicts": [(each, sum(one.word == HOLDS for one in each.parts)) for each in verdicts],
     }
 
 

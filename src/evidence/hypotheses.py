@@ -100,7 +100,7 @@ STUDIES = (
             ("mantel_p_in_place", "every", most(0.01), "Shuffled patches fit this well with probability {}",
              "a Mantel test of each repetition"),
             ("sources_permuted", "mean", least(0.25), "Permuted alike, and the permutation undone, by {}",
-             "known from the paper; 0.25 to 0.48 seen on two other seeds before the rule"),
+             "known from chapter 08; 0.25 to 0.48 seen on two other seeds before the rule"),
             ("mantel_p_permuted", "every", most(0.01), "Shuffled patches fit this well with probability {}",
              "likewise"),
             ("grid_by_class", "mean", (-0.1, 0.1), "Permuted by class, grid and similarity correlate by {}",

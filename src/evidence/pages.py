@@ -138,7 +138,7 @@ def promises_table(benchmarks: Benchmarks) -> Html:
     """Every promise on speed: what was promised and what was measured, on CPUs and on an accelerator."""
     rows = []
     for by_processor in benchmarks.values():
-        made = list(by_processor.values())
+        made = [by_processor[kind] for kinds in PROCESSORS.values() for kind in kinds if kind in by_processor]
         found = {
             name: [_ratio(by_processor[kind], kind) for kind in kinds if kind in by_processor]
             for name, kinds in PROCESSORS.items()

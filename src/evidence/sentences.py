@@ -43,7 +43,10 @@ def behind(finding: Finding) -> str:
     statement = finding.statement
     late = ", after the record was made" if finding.made < statement.since else ""
     spread = _spread(finding)
-    return unbroken(f"{statement.metric}, {spread}; {statement.reason}; rule of {statement.since}{late}")
+    check = "; a check, no part of the claim" if statement.check else ""
+    return unbroken(
+        f"{statement.metric}, {spread}; {statement.reason}{check}; rule of {statement.since}{late}"
+    )
 
 
 def measured(finding: Finding) -> str:

@@ -35,6 +35,8 @@ class Statement:
     over : "mean", the t-interval of the mean over repetitions; "every", the range of the repetitions; "interval", the
         one whose ends the record itself gives as the metrics `metric`_low and `metric`_high.
     unit : of the values, "%" and "points" for shares. confidence : of the interval. scales : the claim's, where empty.
+    check : whether it asks if the run can tell anything, and is no part of what is claimed: it never speaks for or
+        against the claim, and where it does not hold nothing is said of it.
     """
 
     metric: str
@@ -46,6 +48,7 @@ class Statement:
     unit: Literal["", "%", "points", "logits"] = ""
     confidence: float = 0.95
     scales: tuple[str, ...] = ()
+    check: bool = False
 
     @property
     def metrics(self) -> tuple[str, ...]:

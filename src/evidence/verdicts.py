@@ -54,12 +54,19 @@ class Verdict:
     def word(self) -> str:
         if not self.findings:
             return NOT_RUN
-        words = {finding.word for finding in self.findings}
+        words = {finding.word for finding in self.parts}
+        if any(finding.word != HOLDS for finding in self.findings if finding.statement.check):
+            return INCONCLUSIVE
         if words == {HOLDS}:
             return REPRODUCED
         if CONTRADICTED in words:
             return PARTLY if HOLDS in words else CONTRADICTED
         return INCONCLUSIVE
+
+    @property
+    def parts(self) -> tuple[Finding, ...]:
+        """What was found of the claim's parts, without the checks."""
+        return tuple(finding for finding in self.findings if not finding.statement.check)
 
     @property
     def style(self) -> str:

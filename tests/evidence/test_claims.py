@@ -274,7 +274,7 @@ class TestData:
             "no verdict, since it needs the images of tiny-imagenet-50 as well." in box and "<ul>" not in box
         )
         both = judge("pe-locality", [svhn, imagenet])
-        assert both.word == "partly" and len(both.findings) == 12
+        assert both.word == "partly" and len(both.findings) == 10 and len(both.parts) == 8
         assert {f.dataset for f in both.findings if f.word == "contradicted"} == {"svhn-1083"}
         assert "svhn-1083: ✗\N{NO-BREAK SPACE}After training they correlate by 0.1" in pages.claims_table(
             [svhn, imagenet]
@@ -290,7 +290,7 @@ class TestData:
         tried = on_images("positional-cifar10", "cifar10", SIMILAR)
         tried = replace(tried, parameters=tried.parameters | {"eval_split": "validation"})
         assert "no verdict, since models were measured on validation images." in pages.verdict_box(tried)
-        assert "the run did not measure locality_before_content and 5 more" in pages.verdict_box(
+        assert "the run did not measure locality_before_content and 4 more" in pages.verdict_box(
             on_images("positional-cifar10", "cifar10", SIMILAR), "pe-locality"
         )
 
@@ -358,7 +358,8 @@ class TestSimilarity:
     def test_a_clear_lead_of_the_positional_model_is_no_similarity_either(self):
         ahead = SIMILAR | {"accuracy_gap": [-0.034, -0.039, -0.030]}
         assert (
-            judge("positional-cifar10", [on_images("positional-cifar10", "cifar10", ahead)]).word == "partly"
+            judge("positional-cifar10", [on_images("positional-cifar10", "cifar10", ahead)]).word
+            == "contradicted"  # the check that both have learned something does not count for the claim
         )
 
     def test_seeds_that_disagree_say_nothing(self):
@@ -371,8 +372,17 @@ class TestSimilarity:
     def test_two_models_that_learned_nothing_are_not_similar(self):
         chance = SIMILAR | {"accuracy_positional": [0.1, 0.1, 0.1]}
         assert (
-            judge("positional-cifar10", [on_images("positional-cifar10", "cifar10", chance)]).word == "partly"
+            judge("positional-cifar10", [on_images("positional-cifar10", "cifar10", chance)]).word
+            == "inconclusive"
         )
+
+    def test_where_a_check_fails_nothing_is_said_against_the_claim_either(self):
+        nothing = SIMILAR | {"accuracy_gap": [-0.3, -0.31, -0.32], "accuracy_positional": [0.1, 0.1, 0.1]}
+        verdict = judge("positional-cifar10", [on_images("positional-cifar10", "cifar10", nothing)])
+        assert [finding.word for finding in verdict.parts] == ["contradicted"]
+        assert verdict.word == "inconclusive"
+        box = pages.verdict_box(verdict.records[0])
+        assert box.count("a check, no part of the claim") == 1
 
 
 class TestPages:
