@@ -8,7 +8,7 @@ from statistics import fmean
 from src.evidence.claims import CLAIMS, SIMILAR
 from src.evidence.html import Html, render
 from src.evidence.paper_figures import paper_figure
-from src.evidence.records import Record, known
+from src.evidence.records import Record, known, pooled
 from src.evidence.sentences import UNITS, amount, needed
 from src.evidence.statements import Claim, Statement
 from src.evidence.verdicts import HOLDS, NOT_RUN, Finding, Verdict, judge
@@ -74,13 +74,17 @@ HEADLINES = {
 
 @dataclass(frozen=True)
 class Card:
-    """A finding: a number of a record and a sentence around further numbers of the same verdict, by their metrics."""
+    """A finding: a number of a record and a sentence around further numbers of the same verdict, by their metrics.
+
+    paper : numbers of the paper's in the sentence. beside : a metric of the records that no statement judges.
+    """
 
     claim: str
     scale: str
     metric: str
     words: str
     paper: Mapping[str, str] = field(default_factory=dict)
+    beside: str = ""
 
 
 CARDS = (
@@ -97,9 +101,11 @@ CARDS = (
     ),
     Card(
         "gaussian", "laptop", "association_gaussian_symmetric_gradient_descent",
-        "patch association on Gaussian patches with a symmetric attention matrix; with a free one {association_figure},"
-        " by the course of the paper's Figure 2, which shows none (chance: {chance}).",
+        "patch association on Gaussian patches with a symmetric attention matrix;"
+        " {association_gaussian_free_gradient_descent} with a free one and the same steps, {association_figure} by the"
+        " course of the paper's Figure 2, which shows none (chance: {chance}).",
         {"chance": f"{paper_figure('2')['matrix']['chance']:.2f}"},
+        "association_gaussian_free_gradient_descent",
     ),
 )  # fmt: skip
 
@@ -120,6 +126,8 @@ def _card(card: Card, verdicts: Sequence[Verdict]) -> dict[str, object]:
     shown = {"claim": card.claim, "verdict": verdict, "number": "", "words": ""}
     if verdict.findings:
         numbers = {each.statement.metric: _mean(each) for each in verdict.findings}
+        if card.beside:
+            numbers[card.beside] = amount(pooled(verdict.records).mean(card.beside), "")
         shown |= {"number": numbers[card.metric], "words": card.words.format(**numbers, **card.paper)}
     return shown
 

@@ -19,7 +19,7 @@ def run(settings: ParameterizationSettings) -> Measured:
 
     Each descent is looked at where its test error is first at most `equal_error`. Hypothesis: with A = P^T P more
     repetitions associate there than with free logits, on every kind of data (Fisher's exact test, one-sided). The
-    record of `gaussian` (seeds 0 to 9) was looked at before the rules were written: it shows that on Gaussian data,
+    record of `gaussian` (seed 0) was looked at before the rules were written: it shows that on Gaussian data,
     and the opposite on structured ones. The records that are judged have other seeds.
     """
     steps = recorded_steps(settings.steps)

@@ -19,7 +19,7 @@ LABELS = {
 COLOURS = {"content": PALETTE["content"], "positional": PALETTE["positional"]}
 COLOURS |= dict.fromkeys(("convolved", "mimetic", "mask"), PALETTE["convnet"])
 COLOURS |= dict.fromkeys(("free", "uniform"), PALETTE["shortcut"])
-# Of the lines; what is left out stays at 1 (uniform), or looks as content attention does (convolved).
+# Of the lines; what is left out stays at 1 (uniform), or close to it (convolved).
 LINES = {"mask": ":", "mimetic": "--", "content": "-", "positional": "-", "free": "--"}
 
 
