@@ -49,12 +49,12 @@ def _local(suffix: str = "") -> tuple[Statement, ...]:
                       "Before training, nearness and similarity correlate by {}, in both models", CHANCE, SECOND,
                       "every", check=True)
     return start, *(
-        Statement(metric + kind + suffix, within, f"{words} ({model})", reason, SECOND, over)
+        Statement(metric + kind + suffix, within, f"{words} ({model})", reason, SECOND, over, opposite=opposite)
         for kind, model in MODELS.items()
-        for metric, over, within, words, reason in (
-            ("locality_", "mean", least(0.25), "After training they correlate by {}", LOCAL),
+        for metric, over, within, words, reason, opposite in (
+            ("locality_", "mean", least(0.25), "After training they correlate by {}", LOCAL, None),
             ("mantel_p_", "every", most(0.01),
-             "Shuffled patches fit this well with probability {}", MANTEL),
+             "Shuffled patches fit this well with probability {}", MANTEL, ""),
         )
     )
 

@@ -203,14 +203,20 @@ def _measuring(statement: Statement, verdict: Verdict) -> list[Finding]:
 
 
 def _numbers(finding: Finding) -> list[float]:
-    return [fmean(known(finding.values)), *(finding.interval or ())]
+    return [*_means(finding), *(finding.interval or ())]
+
+
+def _means(finding: Finding) -> list[float]:
+    """The mean over repetitions; none where the record gives an interval alone."""
+    return [] if finding.statement.over == "interval" else [fmean(known(finding.values))]
 
 
 def _line(verdict: Verdict, findings: Sequence[Finding], axis: Axis) -> dict[str, object]:
     """Our marks at one scale: for each data set the mean and, where there is one, its interval."""
     unit = findings[0].statement.unit
-    means = [fmean(known(each.values)) for each in findings]
-    ends = [amount(value, unit) for value in sorted({min(means), max(means)})]
+    means = [mean for each in findings for mean in _means(each)]
+    shown = means or [end for each in findings for end in each.interval or ()]
+    ends = [amount(value, unit) for value in sorted({min(shown), max(shown)})]
     return {
         "verdict": verdict,
         "text": " to ".join(ends),

@@ -26,7 +26,7 @@ STUDIES = (
                           "Spearman's correlation at the last step; ties allow 0.94 to 0.96", THIRD),
                 Statement(f"permutation_p_{arm}", most(0.01),
                           f"Patches in any order fit as well with chance {{}} {words}",
-                          "a permutation test of each repetition", THIRD, "every"),
+                          "a permutation test of each repetition", THIRD, "every", opposite=""),
             )
         ),
         *(
@@ -39,7 +39,8 @@ STUDIES = (
     Claim("parameterization", "At equal error a Gram matrix PᵀP associates more often than free logits.",
           "own", "parameterization", "queries and keys of one matrix, or a free A", tuple(
         Statement(f"fisher_p_{form}_{data}_{way.lower().replace(' ', '_')}", most(0.01),
-                  f"{words} on {kind} patches, by {way}: p = {{}}", reason, THIRD, "every")
+                  f"{words} on {kind} patches, by {way}: p = {{}}", reason, THIRD, "every",
+                  opposite=f"fisher_p_{'free' if form == 'gram' else 'gram'}_{data}_{way.lower().replace(' ', '_')}")
         for form, words, data, kind, ways, reason in (
             ("gram", "PᵀP more often", "gaussian", "Gaussian", WAYS, "Fisher's exact test; the hypothesis"),
             ("gram", "PᵀP more often", "structured", "structured", WAYS, "likewise"),
@@ -92,7 +93,8 @@ STUDIES = (
     Claim("locality-needs-order",
           "Encodings learn which places show what is near in the scene, not which are near on the grid.",
           "own", "disorder", "images whose patches are permuted by class or by image, or warped", tuple(
-        Statement(f"{metric}_{kind}", within, f"{words} ({model})", reason, THIRD, over)
+        Statement(f"{metric}_{kind}", within, f"{words} ({model})", reason, THIRD, over,
+                  opposite="" if metric.startswith("mantel_p") else None)
         for kind, model in ATTENTIONS.items()
         for metric, over, within, words, reason in (
             ("sources_in_place", "mean", least(0.25), "In place, nearness and similarity correlate by {}",
@@ -280,7 +282,7 @@ NEIGHBOURS = (
         ),
         *(
             Statement(f"mantel_p_{size}_free", most(0.01), f"A free matrix is as local by chance: p = {{}} {words}",
-                      "the hypothesis: it becomes local; Mantel's test of each repetition", THIRD, "every")
+                      "the hypothesis: it becomes local; Mantel's test of each repetition", THIRD, "every", opposite="")
             for size, words in SIZES.items()
         ),
     ), LAPTOP, {"laptop": ("cifar10",)}),

@@ -1,5 +1,6 @@
 """What a run leaves behind: a folder with `record.json` and `arrays.npz`, and how it is read back."""
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -9,7 +10,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from src.common.choices import refusal, shown
-from src.common.folders import check_sums, new_folder, visible, write_sums
+from src.common.folders import check_sums, new_folder, visible, write_sums, write_whole
 from src.common.sources import ROOT
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def save_arrays(file: Path, arrays: dict[str, object]) -> Path:
     import numpy as np
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part.npz")
-    np.savez_compressed(part, **{name: np.asarray(array) for name, array in arrays.items()})
-    part.replace(file)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{name: np.asarray(array) for name, array in arrays.items()})
+    write_whole(file, buffer.getvalue())
     return file

@@ -76,6 +76,8 @@ def _doubt(finding: Finding) -> str:
     """Why nothing can be said, where nothing can."""
     if finding.word != INCONCLUSIVE:
         return ""
+    if not finding.opposed:
+        return ": neither shown nor refuted"
     if finding.interval is None:
         return ": one repetition cannot say" if len(finding.values) == 1 else ": too few values to say"
     return ": the repetitions disagree" if finding.statement.over == "every" else ": too uncertain to say"

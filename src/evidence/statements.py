@@ -37,6 +37,8 @@ class Statement:
     unit : of the values, "%" and "points" for shares. confidence : of the interval. scales : the claim's, where empty.
     check : whether it asks if the run can tell anything, and is no part of what is claimed: it never speaks for or
         against the claim, and where it does not hold nothing is said of it.
+    opposite : of a p-value, the metric of the opposite test, or "" where there is none: only where that one is within
+        the bounds is a large p-value evidence against the statement.
     """
 
     metric: str
@@ -49,6 +51,7 @@ class Statement:
     confidence: float = 0.95
     scales: tuple[str, ...] = ()
     check: bool = False
+    opposite: str | None = None
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ class Finding:
     values : the metric's, one for each repetition; of an interval that records give, its lower ends.
     interval : (low, high); None where the values give none. repetitions : how many there are.
     made : day on which the oldest of the records was begun.
+    opposed : whether values out of bounds are evidence against the statement.
     """
 
     statement: Statement
@@ -31,6 +32,7 @@ class Finding:
     interval: tuple[float, float] | None
     repetitions: int
     made: str
+    opposed: bool = True
 
     @property
     def word(self) -> str:
@@ -38,7 +40,8 @@ class Finding:
         low, high = self.interval or (-inf, inf)
         if lowest <= low and high <= highest:
             return HOLDS
-        return CONTRADICTED if high < lowest or low > highest else INCONCLUSIVE
+        outside = high < lowest or low > highest
+        return CONTRADICTED if outside and self.opposed else INCONCLUSIVE
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,16 @@ def _find(statement: Statement, dataset: str, records: Sequence[Record]) -> Find
     lists = [[value for each in records for value in each.values(name)] for name in statement.metrics]
     repetitions = sum(len(each.repetitions) for each in records)
     made = min(each.started[:10] for each in records)
-    return Finding(statement, dataset, tuple(lists[0]), _interval(statement, *lists), repetitions, made)
+    opposed = statement.opposite is None or _holds_for(statement.opposite, statement.within, records)
+    return Finding(
+        statement, dataset, tuple(lists[0]), _interval(statement, *lists), repetitions, made, opposed
+    )
+
+
+def _holds_for(metric: str, within: tuple[float, float], records: Sequence[Record]) -> bool:
+    """Whether every value of another metric lies within the bounds; False where none is there."""
+    values = known([value for each in records for value in each.metrics.get(metric, [])])
+    return bool(values) and within[0] <= min(values) and max(values) <= within[1]
 
 
 def _interval(

@@ -147,7 +147,7 @@ def measure(data: Data, states: States, settings: FormsSettings) -> dict[str, np
     """
     if not states.loss.isfinite().all():
         raise ValueError(f"a descent on {data.name} data diverged: smaller step sizes are needed")
-    own, curves = data.partition.membership, []
+    own, curves = data.partition.membership.to(data.test_label.device), []
     for logits, value in zip(states.attention_logits, states.value_vector, strict=True):
         output = margin(data.test_patches, logits, value, **activation_of(settings))
         reads = set_read(logits, data.partition)

@@ -32,7 +32,7 @@ def run(settings: GivenSettings) -> Measured:
     attention, hence one more rule. `eval_split` is looked at once for each model, after its training.
     """
     check_writable(settings.checkpoint_folder)
-    measured, runs, notes = load(settings, settings.eval_split), {}, {}
+    measured, runs, histories = load(settings, settings.eval_split), {}, []
     for size, own in (("few", _few(settings)), ("all", settings)):
         train = load(own, "train")
         for variant in settings.variants:
@@ -41,14 +41,16 @@ def run(settings: GivenSettings) -> Measured:
             for member in members:
                 member.accuracy = evaluate(member.model, measured).accuracy
             runs[size, variant] = members
-            notes |= notes_of(own, train, [each.history for each in members])
+            histories.append(
+                members[0].history
+            )  # those of one variant are trained together, in the same seconds
     grid = (settings.image_size // settings.patch_size,) * 2
     maps = {key: [_attention(each.model, measured) for each in runs[key]] for key in runs}
     looks = {key: _looks(settings, "-".join(key), each, grid) for key, each in maps.items()}
     metrics = _accuracies(settings, runs)
     for (size, variant), found in looks.items():
         metrics |= {f"{name}_{size}_{variant}": values for name, values in found.items()}
-    return Measured(metrics, _arrays(maps, grid), notes)
+    return Measured(metrics, _arrays(maps, grid), notes_of(settings, measured, histories))
 
 
 def _few(settings: GivenSettings) -> GivenSettings:

@@ -19,11 +19,12 @@ OPTIMIZERS = ("gradient descent", "adam")
 class Parameterization:
     """How the logits A come from the parameters that are trained.
 
-    kind : "free", every entry by itself; "symmetric", A_ij and A_ji are one parameter; "gram", A = P^T P.
+    kind : "free", every entry by itself; "symmetric", the mean of a free matrix and its transpose; "gram", A = P^T P.
     rank : rows of P, for "gram" alone.
     diagonal : sigma_A, at which the diagonal is held; with "gram" it is the encodings' squared norm at the start, on
         average, and trained as the rest is: a product P^T P has no diagonal of its own to hold.
-    init_scale : standard deviation of the entries off the diagonal at the start; "gram" does not ask for it.
+    init_scale : standard deviation of the free entries off the diagonal at the start, so that "symmetric" has it over
+        the root of 2; "gram" does not ask for it.
     """
 
     kind: Literal["free", "symmetric", "gram"]

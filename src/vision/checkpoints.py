@@ -29,8 +29,8 @@ def identity(
 ) -> dict[str, Any]:
     """All that must be the same for a resumed run to continue a trajectory, by name.
 
-    The models' architecture and fixed tensors (a permutation of patches, say), the bytes of images and labels in
-    their order, how it is trained, and from which seeds.
+    The models' architecture and fixed tensors (a permutation of patches, say), the bytes of images (of streamed
+    ones, the names and sizes of their files) and of labels in their order, how it is trained, and from which seeds.
     """
     known = {name: value for name, value in asdict(settings).items() if name not in FREE_ON_RESUME | {"seed"}}
     known |= {f"augmentation.{name}": value for name, value in known.pop("augmentation").items()}

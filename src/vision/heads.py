@@ -49,7 +49,8 @@ class UniformHeads(nn.Module):
 
     def forward(self, images: Tensor) -> Float[Tensor, "batch classes"]:
         matrices = positional_attention(self.model)
-        matrices = matrices.masked_fill(self.heads[:, :, None, None], 1 / matrices.shape[-1])
+        heads = self.heads.to(matrices.device)[:, :, None, None]
+        matrices = matrices.masked_fill(heads, 1 / matrices.shape[-1])
         return fast_logits(self.model, images, matrices)
 
 

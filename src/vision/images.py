@@ -123,8 +123,9 @@ class StreamedImages:
         return _read(self.paths[row], self.image_size), self.labels[row]
 
     def digest(self) -> str:
-        """16 hexadecimal digits of the files' names and sizes, and of the labels, in their order."""
+        """16 hexadecimal digits of the files' names and sizes, the side that they are read at, and the labels."""
         total = hashlib.sha256(self.labels.cpu().contiguous().numpy())
+        total.update(f"{self.image_size}\n".encode())
         for path in self.paths:
             total.update(f"{Path(path).parent.name}/{Path(path).name} {os.path.getsize(path)}\n".encode())
         return total.hexdigest()[:16]

@@ -20,7 +20,7 @@ class TrainingSettings:
     epochs : passes over the training images; an epoch leaves out what does not fill a batch.
     batch_size : images per step, of all processes together.
     learning_rate : at the end of the warmup.
-    weight_decay : decoupled; not on vectors (norms, biases), `pos_embed` and `cls_token`.
+    weight_decay : decoupled; not on vectors (norms, biases), `cls_token`, and what says where to look (`pos_embed`).
     betas : of AdamW.
     warmup_epochs : linear rise from 0; may be a fraction.
     augmentation : what is done to training images; by default nothing.

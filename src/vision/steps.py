@@ -22,6 +22,8 @@ from src.vision.augment import augment
 from src.vision.images import ImageSet, StreamedImages
 from src.vision.settings import TrainingSettings
 
+SPARED = ("pos_embed", "cls_token", "logits", "amplitude", "width")
+
 
 class Execution(NamedTuple):
     """How steps run: through `torch.compile`, all models in one call, recorded as a CUDA graph."""
@@ -177,10 +179,11 @@ def checked_logits(logits: Tensor, batch: int, classes: tuple[str, ...]) -> Floa
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """AdamW's groups: matrices decay; vectors (norms, biases), position encodings and the CLS token do not."""
+    """AdamW's groups: weights decay. Norms, biases, the CLS token and what says where to look do not: encodings, and
+    the free logits and masks of `src.vision.given`."""
     decayed, kept = [], []
     for name, parameter in model.named_parameters():
-        spared = parameter.ndim < 2 or name.split(".")[-1] in ("pos_embed", "cls_token")
+        spared = parameter.ndim < 2 or name.split(".")[-1] in SPARED
         (kept if spared else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
 

@@ -48,7 +48,7 @@ class TrainingHistory:
     images_per_second : training only, all processes together; in an ensemble all members too.
     seconds : the whole epoch, validation and callback too, also of epochs before a resumption.
     resumed_seconds : those of the epochs that an earlier process trained; 0 for a run that was never cut off.
-    sources : digests of the source that trained it; more than one where it changed between resumptions.
+    sources : digests of the source that began it, went on with it, or found it trained; more than one where it changed.
     observations : what the callback returned, None excepted, by number of epochs trained; kept in checkpoints.
     """
 

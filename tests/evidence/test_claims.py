@@ -94,6 +94,25 @@ class TestStatements:
         assert finding([None, None]) == "inconclusive"
         assert finding([0.5, None], over="every") == "inconclusive"
 
+    @pytest.mark.parametrize(
+        ("opposite", "other", "word"),
+        [
+            (None, [0.5], "contradicted"),
+            ("q", [0.001], "contradicted"),
+            ("q", [0.5], "inconclusive"),
+            ("", [], "inconclusive"),
+        ],
+    )
+    def test_a_large_p_value_is_evidence_where_the_opposite_test_has_a_small_one(self, opposite, other, word):
+        rule = ("m", (-inf, 0.01), "p = {}", "reason", "2026-01-01", "every")
+        claim = Claim(
+            "planted", "words", "S", "02_theory", "", (Statement(*rule, opposite=opposite),), LAPTOP
+        )
+        verdict = one_verdict(claim, record({"m": [0.4], "q": other or [1.0]}, claim="planted"))
+        assert verdict.findings[0].word == word
+        told = "neither shown nor refuted" in sentences.found(verdict.findings[0])
+        assert told == (word == "inconclusive")
+
     def test_bounds_themselves_are_inside(self):
         assert finding([1.0, 0.0], over="every") == "holds"
 

@@ -246,6 +246,8 @@ def test_class_names_from_a_file_change_nothing_else(tmp_path, parts, budget, re
         assert one.classes == ("n1", "n2", "n3")
         assert other.classes == ("goldfish,  a café's", "n2", "zebra")
         assert torch.equal(one.labels, other.labels) and one.digest() == other.digest()
+    larger = load_images("imagefolder", tmp_path, "test", **options | {"image_size": 24})
+    assert larger.digest() != one.digest()
     assert not recwarn
 
 
