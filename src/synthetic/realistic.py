@@ -186,14 +186,13 @@ def _descend(runs: list[Run], steps: int, record_every: int, path: str) -> list[
     recorded = []
     for step in range(steps + 1):
         kept = step % record_every == 0 or step == steps
-        state = (
-            (model.attention_logits.detach().clone(), model.value_vector.detach().clone()) if kept else None
-        )
+        logits, value = model.attention_logits.detach(), model.value_vector.detach()
+        state = (logits.clone(), value.clone()) if kept else None
         measured = take_step()
         over = step % CHECK_EVERY == 0 and not measured[0].isfinite().any()
         if kept or over:
             # Where all runs are frozen, the state is still that from before the step.
-            state = state or (model.attention_logits.detach(), model.value_vector.detach())
+            state = state or (logits, value)
             recorded.append((step, *measured.clone(), *state))
         if over:
             break
