@@ -136,7 +136,9 @@ def set_read(
     own = torch.eye(partition.num_patches, dtype=torch.bool, device=attention_logits.device)
     low = attention_logits.masked_fill(own, torch.inf)[..., partition.sets].amin(-1)  # (…, D, L)
     high = attention_logits.masked_fill(own, -torch.inf)
-    inside = partition.membership[:, None] == torch.arange(partition.num_sets)  # (D, L)
+    inside = partition.membership[:, None] == torch.arange(
+        partition.num_sets, device=partition.sets.device
+    )  # (D, L)
     inside = inside.to(attention_logits.device)
     outside = high.unsqueeze(-1).masked_fill(inside, -torch.inf).amax(-2)  # (…, D, L)
     reads = low > outside

@@ -217,11 +217,12 @@ def pooled(records: Sequence[Record]) -> Record:
 
 
 def save_arrays(file: Path, arrays: dict[str, object]) -> Path:
-    """Write named arrays (or tensors on the CPU) to one .npz file, whole or not at all."""
+    """Write named arrays (or tensors) to one .npz file, whole or not at all."""
     import numpy as np
 
     file.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{name: np.asarray(array) for name, array in arrays.items()})
+    on_cpu = {name: array.cpu() if hasattr(array, "cpu") else array for name, array in arrays.items()}
+    np.savez_compressed(buffer, **{name: np.asarray(array) for name, array in on_cpu.items()})
     write_whole(file, buffer.getvalue())
     return file

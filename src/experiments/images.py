@@ -218,7 +218,7 @@ def training_settings(settings: ImagesSettings) -> TrainingSettings:
 def augmentation(settings: ImagesSettings) -> Augmentation:
     """Crop and flip as usual for the data set, and what the settings add; AutoAugment as learned on such images."""
     standard = standard_augmentation(settings.dataset, settings.image_size)
-    name = settings.dataset.split("-")[0]
+    name = Path(settings.dataset).name.split("-")[0]
     learned_on = {"cifar10": "cifar10", "cifar100": "cifar10", "svhn": "svhn", "digits": "svhn"}
     policies = {"none": None, "autoaugment": f"autoaugment-{learned_on.get(name, 'imagenet')}"}
     return replace(

@@ -33,7 +33,7 @@ def run(settings: RealisticSettings) -> Measured:
     test = [task.sample("test", settings.num_test) for task in tasks]
     runs = _begin(settings, tasks, train, settings.num_samples)
     trajectories = [
-        each.thinned(settings.record_every)
+        each.thinned(settings.record_every, settings.steps)
         for each in check_finite(many_descents(runs, steps=settings.overtrain_steps))
     ]
     curves = [measure_trajectory(*each) for each in zip(trajectories, runs, tasks, test, strict=True)]

@@ -94,7 +94,9 @@ def _arms(task: Task, learned: Float[Tensor, "patches patches"]) -> dict[str, Ar
     return {
         "kept": Arm(same, learned),
         "scratch": Arm(same, None),
-        "uniform": Arm(same, torch.zeros_like(learned)),
+        "uniform": Arm(
+            same, torch.ones_like(learned)
+        ),  # as the held diagonal: the same weight on every patch
         "oracle": Arm(same, planted_logits(partition, shift=0)),
         "shortcut": Arm(same, planted_logits(partition, shift=1)),
         "other_partition": Arm(SpatialDistribution(other, feature, same.distractor_prob), learned),

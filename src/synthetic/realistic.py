@@ -34,12 +34,12 @@ class Trajectory:
     value_vector: Float[Tensor, "t dim"]
     divergence: str = ""
 
-    def thinned(self, every: int) -> "Trajectory":
-        """The first `every` steps, then each that `every` divides, and the last: even on a logarithmic axis."""
+    def thinned(self, every: int, also: int = 0) -> "Trajectory":
+        """The first `every` steps, then each that `every` divides, one more, and the last: even on a log axis."""
         kept = [
             index
             for index, step in enumerate(self.step)
-            if step < every or step % every == 0 or step == self.step[-1]
+            if step < every or step % every == 0 or step in (also, self.step[-1])
         ]
         curves = (self.loss, self.accuracy, self.attention_logits, self.value_vector)
         return Trajectory([self.step[i] for i in kept], *(each[kept] for each in curves), self.divergence)

@@ -15,6 +15,7 @@ from src.common.folders import new_folder, remove_parts
 from src.common.sources import commit, digest, imported_files, versions
 from src.evidence.records import Record, save_arrays
 from src.experiments.base import Parameters, Settings
+from src.experiments.measured import value_or_none
 from src.experiments.resolve import resolve_run, scale_of
 from src.experiments.settings import FOLDERS
 from src.experiments.table import CHAPTERS, EXPERIMENTS
@@ -52,6 +53,7 @@ def measure(claim: str, settings: Settings) -> Record:
     device = pick_device(own.device)
     reset_peak_memory(device)
     source = {"commit": commit(), "source_digest": source_digest(claim)}
+    scale = scale_of(claim, own)  # now, for presets may be edited while it runs
     started, clock = datetime.now(UTC), time.perf_counter()
     measured = run(own)
     notes = dict(measured.notes)
@@ -61,7 +63,7 @@ def measure(claim: str, settings: Settings) -> Record:
         chapter=experiment.chapter,
         parameters=as_recorded(own),
         seed=own.seed,
-        scale=scale_of(claim, own),
+        scale=scale,
         metrics={name: [*map(_number, values)] for name, values in measured.metrics.items()},
         device=device_name(device),
         versions=versions(),
@@ -160,7 +162,7 @@ def _write(record: Record, part: Path) -> None:
 
 
 def _number(value: object) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else value_or_none(value)
 
 
 def _as_numpy(arrays: Mapping[str, object]) -> dict:

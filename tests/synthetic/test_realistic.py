@@ -237,6 +237,6 @@ def test_a_thinned_trajectory_keeps_the_first_steps_each_multiple_and_the_last(t
         model, sample.patches, sample.label, steps=11, lr_value=1e-3, lr_attention=1.0
     )
     thinned = trajectory.thinned(4)
-    assert thinned.step == [0, 1, 2, 3, 4, 8, 11]
+    assert thinned.step == [0, 1, 2, 3, 4, 8, 11] and trajectory.thinned(4, 6).step[5:7] == [6, 8]
     assert torch.equal(thinned.attention_logits, trajectory.attention_logits[thinned.step])
     assert torch.equal(thinned.loss, trajectory.loss[thinned.step])
