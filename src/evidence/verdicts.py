@@ -14,6 +14,7 @@ from src.experiments.settings import REPETITION
 REPRODUCED, PARTLY, INCONCLUSIVE, CONTRADICTED = "reproduced", "partly", "inconclusive", "contradicted"
 NOT_RUN = "not run at this scale"
 HOLDS = "holds"
+ENOUGH = 3  # repetitions from which on a larger scale is shown in the place of a smaller one
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,15 @@ def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float
 
 
 def strongest(key: str, records: Iterable[Record]) -> Record:
-    """The claim's repetitions at the largest scale there is, as one record. ValueError where there is none."""
+    """The claim's repetitions as one record: of the largest scale with `ENOUGH` of them, else of the largest there is.
+
+    ValueError where there is none.
+    """
     records = list(records)
-    verdicts = (judge(key, records, scale) for scale in reversed(find(key).scales))
-    found = next((verdict.records for verdict in verdicts if verdict.records), ())
+    by_scale = [judge(key, records, scale).records for scale in reversed(find(key).scales)]
+    there = [each for each in by_scale if each]
+    many = [each for each in there if sum(len(one.repetitions) for one in each) >= ENOUGH]
+    found = next(iter(many + there), ())
     if not found:
         raise ValueError(f"no record of {key} is there; `python -m src record {key}` makes one")
     dataset = found[0].parameters.get("dataset")

@@ -186,6 +186,11 @@ class TestEvidence:
         assert one.metrics["accuracy_positional"] == [0.6, 0.61, 0.6] * 2 and one.parameters["num_seeds"] == 6
         short = replace(small[0], scale="short", commit="s")
         assert strongest("positional-svhn", [*small, short]).commit == "s"
+        alone = replace(short, metrics={name: values[:1] for name, values in short.metrics.items()})
+        alone = replace(alone, parameters=alone.parameters | {"num_seeds": 1})
+        assert (
+            strongest("positional-svhn", [*small, alone]).metrics == one.metrics
+        )  # one repetition is too few
         with pytest.raises(
             ValueError, match=r"no record of transfer is there; `python -m src record transfer`"
         ):
