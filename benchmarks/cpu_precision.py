@@ -5,8 +5,6 @@ attention products; elsewhere it is float32, and both sides are the same. Steps 
 them where there is a compiler. All keep the memory that they free, as `fit` does.
 """
 
-import os
-import shutil
 from statistics import fmean, stdev
 
 import torch
@@ -18,7 +16,7 @@ from vision_steps import IN_WORDS, SHAPE, random_batch
 from src.common.memory import keep_freed_memory
 from src.vision.images import load_images
 from src.vision.settings import TrainingSettings
-from src.vision.steps import fastest_precision
+from src.vision.steps import fastest_precision, missing_compiler
 from src.vision.training import fit
 from src.vision.vit import ATTENTIONS, VisionTransformer
 
@@ -40,7 +38,7 @@ def main() -> None:
     agreement = f"{logits_agree(images, precision)}; {losses_agree(precision)}"
     calls = {}
     ways = {"32-true": "32-true", precision: precision, f"{precision}, compiled": precision}
-    if not shutil.which(os.environ.get("CXX", "g++")):
+    if missing_compiler():
         del ways[f"{precision}, compiled"]
     for name in ATTENTIONS:
         for way, each in ways.items():

@@ -40,9 +40,15 @@ def execution(compile: bool | str, device: torch.device, models: int, processes:
     ValueError where a compiled step is asked for and no compiler is at hand.
     """
     on_cuda = device.type == "cuda" and processes == 1 and compile is not False
-    if compile is True and not shutil.which(compiler := os.environ.get("CXX", "g++")):
+    if compile is True and device.type == "cpu" and (compiler := missing_compiler()):
         raise ValueError(refusal("compile", True, f"a C++ compiler ({compiler} is not at hand)"))
     return Execution(compile is True, models > 1 and (on_cuda or compile is True), on_cuda)
+
+
+def missing_compiler() -> str:
+    """The C++ compiler that torch.compile calls on a CPU, where it is not at hand; empty where it is."""
+    compiler = os.environ.get("CXX", "g++")
+    return "" if shutil.which(compiler) else compiler
 
 
 def fastest_precision(device: torch.device) -> str:
