@@ -56,7 +56,9 @@ def _counts(record: Record, records: Sequence[Record]) -> str:
     if any(each is record for each in verdict.records):
         return "yes"
     other = (
-        "the setting with most repetitions is judged" if verdict.records else "a further data set is needed"
+        "another setting has more repetitions or, with as many, a longer training"
+        if verdict.records
+        else "a further data set is needed"
     )
     return f"no: {CLAIMS[record.claim].why_not(record) or other}"
 

@@ -86,8 +86,8 @@ def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verd
     """The verdict that the claim's records at one scale amount to; by default the scale of the first of them.
 
     Each data set of the claim is judged by itself, and nothing is without the first. Records that differ in nothing but
-    their seed are pooled; where several settings were run, the one with most repetitions speaks. ValueError where a
-    record's metrics are no numbers, or two records hold one repetition.
+    their seed are pooled; where several settings were run, the one with most repetitions speaks, and of two with as
+    many the longer training. ValueError where a record's metrics are no numbers, or two records hold one repetition.
     """
     claim = find(key)
     records = [record for record in records if claim.shown_by(record)]
@@ -191,11 +191,15 @@ def by_epochs(key: str, records: Iterable[Record], scale: str = "short") -> dict
 
 
 def _largest_group(records: list[Record]) -> list[Record]:
-    """The records of that setting which has most repetitions."""
+    """The records of that setting which has most repetitions; of two with as many, the longer training."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(repr(sorted(_setting(record).items())), []).append(record)
-    return max(groups.values(), key=lambda group: sum(len(each.repetitions) for each in group), default=[])
+    return max(groups.values(), key=_weight, default=[])
+
+
+def _weight(group: Sequence[Record]) -> tuple[int, int]:
+    return sum(len(each.repetitions) for each in group), group[0].parameters.get("epochs", 0)
 
 
 def _setting(record: Record) -> dict[str, object]:

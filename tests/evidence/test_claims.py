@@ -167,6 +167,14 @@ class TestEvidence:
         few = [record({"gap_end": [0.0], "accuracy_end": [0.0]}, parameters={"d": 4}, seed=s) for s in (0, 1)]
         assert judge("idealized", [*few, many]).records == (many,)
 
+    def test_of_two_settings_with_as_many_repetitions_the_longer_training_speaks(self):
+        short, long = [
+            record(GOOD, parameters={"seed": 0, "num_seeds": 2, "epochs": epochs}) for epochs in (1, 5)
+        ]
+        assert (
+            judge("idealized", [short, long]).records == judge("idealized", [long, short]).records == (long,)
+        )
+
     def test_a_repetition_counts_once(self):
         one = record(GOOD, parameters={"seed": 3, "num_seeds": 1}, seed=3)
         three = record(GOOD, parameters={"seed": 3, "num_seeds": 3}, seed=3)
