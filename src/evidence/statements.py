@@ -19,6 +19,7 @@ LAPTOP, SMALLER, PAPER = ("laptop",), ("laptop", "short"), ("paper",)
 COUNTED = {
     "eval_split": ("test", "models were measured on validation images"),
     "add_encoding": (False, "encodings were added to the tokens of the positional model too, a variant"),
+    "share": (0.1, "the smaller sample was not a tenth of the images"),
 }
 # Classes of each data set: a folder of the same name with others is not that data set.
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "svhn-1083": 10}

@@ -1,12 +1,15 @@
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from src.common.sources import versions
-from src.evidence.records import Record, load_records, pooled
+from src.evidence.records import RESULTS, Record, load_records, pooled
+from src.experiments.resolve import resolve
+from src.experiments.settings import REPETITION
 from src.experiments.table import EXPERIMENTS
 
 
@@ -94,6 +97,17 @@ def test_every_stored_record_holds_every_parameter_of_its_experiment():
     for record in load_records():
         assert record.parameters.keys() == EXPERIMENTS[record.claim].settings.model_fields.keys()
         EXPERIMENTS[record.claim].settings(**record.parameters)
+
+
+def test_every_stored_record_was_made_with_the_values_that_its_folder_names():
+    """A preset that changed, or a page's default that leaked into a record, shows here."""
+    for file in RESULTS.glob("*/*/record.json"):
+        record = Record.load(file.parent)
+        preset, *given = re.split(r"-(?=\w+=)", file.parent.name)
+        asked = resolve(record.chapter, given, preset=preset, claim=record.claim).model_dump(mode="json")
+        # Adding encodings was the default once.
+        names = record.parameters.keys() - REPETITION - {"add_encoding"}
+        assert {name: record.parameters[name] for name in names} == {name: asked[name] for name in names}
 
 
 @pytest.mark.parametrize("bad", [[0.9, float("inf")], [float("nan")], []])
