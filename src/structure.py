@@ -125,26 +125,6 @@ def patch_association(
     return inside.to(attention_logits.dtype).mean(-1)
 
 
-def set_read(
-    attention_logits: Float[Tensor, "*runs patches patches"], partition: Partition
-) -> Int[Tensor, "*runs patches"]:
-    """(…, D): the set that row i reads, or -1 where it reads none.
-
-    A row reads a set if every patch of that set is above every patch outside it, the row's own patch left aside.
-    Its own set is patch association; another one is as good for the label, and is a shortcut.
-    """
-    own = torch.eye(partition.num_patches, dtype=torch.bool, device=attention_logits.device)
-    low = attention_logits.masked_fill(own, torch.inf)[..., partition.sets].amin(-1)  # (…, D, L)
-    high = attention_logits.masked_fill(own, -torch.inf)
-    inside = partition.membership[:, None] == torch.arange(
-        partition.num_sets, device=partition.sets.device
-    )  # (D, L)
-    inside = inside.to(attention_logits.device)
-    outside = high.unsqueeze(-1).masked_fill(inside, -torch.inf).amax(-2)  # (…, D, L)
-    reads = low > outside
-    return torch.where(reads.any(-1), reads.int().argmax(-1), -1)
-
-
 def check_set_size(num_patches: int, set_size: int) -> None:
     """Raise ValueError unless sets of `set_size` patches can partition `num_patches` patches."""
     if num_patches < 1:

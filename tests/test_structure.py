@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.structure import Partition, patch_association, set_read
+from src.structure import Partition, patch_association
 
 
 def planted(partition: Partition) -> torch.Tensor:
@@ -92,16 +92,6 @@ def test_a_product_of_encodings_cannot_keep_every_patch_out_of_its_own_top():
         encoding = torch.randn(rank, 12, generator=generator)
         longest = encoding.norm(dim=0).argmax()
         assert patch_association(encoding.T @ encoding, partition, by_value=True)[longest] >= 0.33
-
-
-def test_a_row_reads_the_set_that_stands_above_all_else():
-    partition = Partition.contiguous(6, 3)
-    logits = torch.zeros(6, 6)
-    logits[0, [1, 2]] = 1.0  # its own set; its own entry does not matter
-    logits[1, 3:] = 2.0  # the other set
-    logits[2, [3, 4]] = 2.0  # two of the other set's three patches: no set
-    assert set_read(logits, partition)[:3].tolist() == [0, 1, -1]
-    assert torch.equal(set_read(logits.expand(4, 6, 6), partition)[3], set_read(logits, partition))
 
 
 def test_association_of_a_stack_is_that_of_each():

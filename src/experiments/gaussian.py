@@ -1,6 +1,6 @@
 """Claim `gaussian`, Figure 2: on Gaussian patches the model generalizes without association; and what that hangs on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from src.common.shapes import Float
 from src.experiments.measured import Measured
 from src.experiments.settings import FormsSettings, GaussianSettings
 from src.experiments.tasks import activation_of
-from src.structure import Partition, patch_association, set_read
+from src.structure import Partition, patch_association
 from src.synthetic.baselines import distractor_prob_at
 from src.synthetic.distribution import SpatialDistribution, random_feature
 from src.synthetic.gaussian import GaussianDistribution
@@ -65,15 +65,14 @@ def run(settings: GaussianSettings) -> Measured:
     }
     arrays = {"figure_step": np.array(steps), "figure_logits": shown["logits"]}
     for name, course in courses.items():
-        arrays |= {f"figure_{key}_{name}": course[key] for key in ("error", "association", "strict")}
+        arrays |= {f"figure_{key}_{name}": course[key] for key in ("error", "association")}
     steps = recorded_steps(settings.steps)
     arrays["study_step"] = np.array(steps)
     for source in data.values():
         for parameterization, optimizer in study(settings):
             course = measure(source, descend(source, parameterization, optimizer, steps, settings), settings)
             key = "_".join((source.name, name_of(parameterization), optimizer.name.replace(" ", "_")))
-            for each in ("error", "association", "strict", "own_set", "other_set"):
-                arrays[f"{each}_{key}"] = course[each]
+            arrays |= {f"{each}_{key}": course[each] for each in ("error", "association")}
             metrics[f"association_{key}"] = course["association"][:, -1].tolist()
             metrics[f"error_{key}"] = course["error"][:, -1].tolist()
     return Measured(metrics, arrays)
@@ -125,7 +124,7 @@ def draw(name: str, settings: FormsSettings) -> Data:
 
 
 def descend(
-    data: Data, form: Parameterization, optimizer: Optimizer, steps: list[int], settings: FormsSettings
+    data: Data, form: Parameterization, optimizer: Optimizer, steps: Sequence[int], settings: FormsSettings
 ) -> States:
     """All repetitions side by side, each from its own start."""
     device = data.label.device
@@ -140,23 +139,18 @@ def descend(
 
 @torch.no_grad()
 def measure(data: Data, states: States, settings: FormsSettings) -> dict[str, np.ndarray]:
-    """(runs, t) over the recorded steps, and the last logits (runs, D, D).
+    """Test error and patch association, (runs, t) over the recorded steps, and the last logits, (runs, D, D).
 
-    Test error; association with the diagonal first, and strict; the shares of rows that read their own set and another
-    one. ValueError where a descent diverged: it has no result.
+    ValueError where a descent diverged: it has no result.
     """
     if not states.loss.isfinite().all():
         raise ValueError(f"a descent on {data.name} data diverged: smaller step sizes are needed")
-    own, curves = data.partition.membership.to(data.test_label.device), []
+    curves = []
     for logits, value in zip(states.attention_logits, states.value_vector, strict=True):
         output = margin(data.test_patches, logits, value, **activation_of(settings))
-        reads = set_read(logits, data.partition)
         step = {
             "error": (output * data.test_label <= 0).double().mean(-1),
             "association": patch_association(logits, data.partition).mean(-1),
-            "strict": patch_association(logits, data.partition, by_value=True).mean(-1),
-            "own_set": (reads == own).double().mean(-1),
-            "other_set": ((reads >= 0) & (reads != own)).double().mean(-1),
         }
         curves.append(step)
     measured = {name: torch.stack([step[name] for step in curves], -1).cpu().numpy() for name in curves[0]}

@@ -12,7 +12,7 @@ def test_a_repetition_counts_at_its_first_step_of_that_error_and_not_later():
         "error": np.array([[0.5, 0.04, 0.01], [0.5, 0.06, 0.03], [0.5, 0.3, 0.2]]),
         "association": np.array([[0.4, 0.5, 1.0], [0.4, 0.5, 0.9], [1.0, 1.0, 1.0]]),
     }
-    assert study.at_equal_error(course, 0.04) == [0.0, 1.0, None]
+    assert study.at_equal_error(course, 0.04) == ([0.0, 1.0, None], [0.04, 0.03, None])
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,5 @@ def test_every_form_is_measured_on_every_kind_of_data():
         for form in ("free", "symmetric", "gram4")
         for way in ("gradient_descent", "adam")
     }
+    assert measured.metrics.keys() >= {f"error_there_{form}" for form in forms}
     assert measured.arrays["association_cubic_gram4_adam"].shape == (1, len(measured.arrays["step"]))
