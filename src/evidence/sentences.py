@@ -12,9 +12,13 @@ MARKS = {HOLDS: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?"}
 # How values are written: factor, number, and what follows.
 UNITS = {"": (1, "z.3g", ""), "%": (100, "z.1f", " %"), "points": (100, "+z.1f", " points")}
 UNITS |= {"logits": (1, "z.1f", " logits")}
+ROLES = {
+    "part": "",
+    "check": "; a check, no part of the claim",
+    "aside": "; beside the claim, counted for nothing",
+}
 
-
-KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%)|(?<=\bn) (?== )|(?<=\bn =) (?=\d)|(?<=[✓✗?—]) ")
+KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%)|(?<=\bn) (?== )|(?<=\bn =) (?=\d)|(?<=[✓✗?—]) |(?<=[✓✗?]\)) ")
 
 
 def unbroken(text: str) -> str:
@@ -29,7 +33,8 @@ def one_thread(device: str) -> str:
 
 def found(finding: Finding) -> str:
     """✓ Attention inside a set beats attention outside by 6.8 logits; at least 3 logits were needed."""
-    text = f"{MARKS[finding.word]} {measured(finding)}; {needed(finding.statement)}{_doubt(finding)}."
+    mark = MARKS[finding.word] if finding.statement.role == "part" else f"({MARKS[finding.word]})"
+    text = f"{mark} {measured(finding)}; {needed(finding.statement)}{_doubt(finding)}."
     return unbroken(text)
 
 
@@ -43,9 +48,8 @@ def behind(finding: Finding) -> str:
     statement = finding.statement
     late = ", after the record was made" if finding.made < statement.since else ""
     spread = _spread(finding)
-    check = "; a check, no part of the claim" if statement.check else ""
     return unbroken(
-        f"{statement.metric}, {spread}; {statement.reason}{check}; rule of {statement.since}{late}"
+        f"{statement.metric}, {spread}; {statement.reason}{ROLES[statement.role]}; rule of {statement.since}{late}"
     )
 
 

@@ -19,7 +19,6 @@ LAPTOP, SMALLER, PAPER = ("laptop",), ("laptop", "short"), ("paper",)
 COUNTED = {
     "eval_split": ("test", "models were measured on validation images"),
     "add_encoding": (False, "encodings were added to the tokens of the positional model too, a variant"),
-    "share": (0.1, "the smaller sample was not a tenth of the images"),
 }
 # Classes of each data set: a folder of the same name with others is not that data set.
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "svhn-1083": 10}
@@ -36,8 +35,9 @@ class Statement:
     over : "mean", the t-interval of the mean over repetitions; "every", the range of the repetitions; "interval", the
         one whose ends the record itself gives as the metrics `metric`_low and `metric`_high.
     unit : of the values, "%" and "points" for shares. confidence : of the interval. scales : the claim's, where empty.
-    check : whether it asks if the run can tell anything, and is no part of what is claimed: it never speaks for or
-        against the claim, and where it does not hold nothing is said of it.
+    role : "part", of what is claimed; "check", whether the run can tell anything: it never speaks for or against the
+        claim, and where it does not hold nothing is said of it; "aside", shown and counted for nothing: the opposite of
+        a part, or what the claim's words do not say.
     opposite : of a p-value, the metric of the opposite test, or "" where there is none: only where that one is within
         the bounds is a large p-value evidence against the statement.
     """
@@ -51,7 +51,7 @@ class Statement:
     unit: Literal["", "%", "points", "logits"] = ""
     confidence: float = 0.95
     scales: tuple[str, ...] = ()
-    check: bool = False
+    role: Literal["part", "check", "aside"] = "part"
     opposite: str | None = None
 
     @property
@@ -69,6 +69,7 @@ class Claim:
         hypothesis of the companion's own, beyond the paper. `paper_value` then says where the question comes from.
     scales : those at which it is asked. data : scale -> data sets that can show it, each by itself, the first needed;
         empty where it is about no data set. also_in : other claims whose records show it too.
+    needs : parameter -> the value that the words take for granted.
     """
 
     key: str
@@ -80,6 +81,7 @@ class Claim:
     scales: tuple[str, ...] = SCALES
     data: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     also_in: tuple[str, ...] = ()
+    needs: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def beyond(self) -> bool:
@@ -95,6 +97,9 @@ class Claim:
             return f"the run was made for {record.claim}"
         if variant(record):
             return variant(record)
+        for name, value in self.needs.items():
+            if record.parameters.get(name, value) != value:
+                return f"the claim's words need {name} = {value}, and this run has {record.parameters[name]}"
         if self.data and not self._has_its_data(record):
             needed = " or ".join(self.data[record.scale])
             return (

@@ -59,7 +59,7 @@ class Verdict:
         if not self.findings:
             return NOT_RUN
         words = {finding.word for finding in self.parts}
-        if any(finding.word != HOLDS for finding in self.findings if finding.statement.check):
+        if any(finding.word != HOLDS for finding in self.findings if finding.statement.role == "check"):
             return INCONCLUSIVE
         if words == {HOLDS}:
             return REPRODUCED
@@ -69,8 +69,8 @@ class Verdict:
 
     @property
     def parts(self) -> tuple[Finding, ...]:
-        """What was found of the claim's parts, without the checks."""
-        return tuple(finding for finding in self.findings if not finding.statement.check)
+        """What was found of the claim's parts, without checks and asides."""
+        return tuple(finding for finding in self.findings if finding.statement.role == "part")
 
     @property
     def style(self) -> str:

@@ -138,6 +138,22 @@ class TestWords:
     def test_the_word_follows_from_the_statements(self, metrics, word):
         assert judge("idealized", [record(metrics)]).word == word
 
+    @pytest.mark.parametrize(
+        ("role", "value", "word"),
+        [
+            ("part", 2.0, "partly"),
+            ("check", 2.0, "inconclusive"),
+            ("check", 0.5, "reproduced"),
+            ("aside", 2.0, "reproduced"),
+        ],
+    )
+    def test_a_check_can_only_silence_and_an_aside_counts_for_nothing(self, role, value, word):
+        rule = ("words {}", "reason", "2026-01-01", "every")
+        statements = (Statement("m", (0.0, 1.0), *rule), Statement("n", (0.0, 1.0), *rule, role=role))
+        claim = Claim("planted", "words", "S", "02_theory", "", statements, LAPTOP)
+        verdict = one_verdict(claim, record({"m": [0.5], "n": [value]}, claim="planted"))
+        assert verdict.word == word and len(verdict.findings) == 2
+
     def test_what_was_not_run_is_said_to_be_missing(self):
         verdict = judge("idealized", [record(GOOD)], "paper")
         assert verdict.word == "not run at this scale" and verdict.findings == ()
@@ -174,6 +190,12 @@ class TestEvidence:
         assert (
             judge("idealized", [short, long]).records == judge("idealized", [long, short]).records == (long,)
         )
+
+    def test_a_run_without_what_the_words_take_for_granted_is_no_evidence(self):
+        claim, other = CLAIMS["structure-given"], {"share": 0.25, "train_limit": 0, "dataset": "cifar10"}
+        run = record({}, claim="structure-given", parameters=other)
+        assert claim.why_not(run) == "the claim's words need share = 0.1, and this run has 0.25"
+        assert "need" not in claim.why_not(replace(run, parameters=other | {"share": 0.1}))
 
     def test_a_repetition_counts_once(self):
         one = record(GOOD, parameters={"seed": 3, "num_seeds": 1}, seed=3)
@@ -467,9 +489,9 @@ class TestPages:
                 assert date.fromisoformat(each.since)
                 assert each.within[0] <= each.within[1]
                 (one,) = planted_verdict(claim, each).findings
-                assert sentences.found(one).startswith(
-                    "✓\N{NO-BREAK SPACE}"
-                ) and " needed" in sentences.found(one)
+                mark = "✓" if one.statement.role == "part" else "(✓)"
+                assert sentences.found(one).startswith(f"{mark}\N{NO-BREAK SPACE}")
+                assert " needed" in sentences.found(one)
                 assert each.metric in sentences.behind(one) and each.since in sentences.behind(one)
 
     @pytest.mark.parametrize(
