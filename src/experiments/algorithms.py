@@ -7,7 +7,7 @@ import torch
 
 from src.common.device import pick_device
 from src.common.seeding import child_generator
-from src.experiments.measured import Measured, value_or_none
+from src.experiments.measured import Measured
 from src.experiments.study_settings import AlgorithmsSettings
 from src.synthetic.algorithms import TASKS, Shape, Transformers, draw_numbers, train
 
@@ -29,7 +29,7 @@ def run(settings: AlgorithmsSettings) -> Measured:
         arrays |= {f"error_{kind}_{task}": errors[kind][index] for kind in ATTENTIONS}
         lead = np.log10(errors["standard"][index] / errors["positional"][index])
         for where, column in (("inside", 0), ("outside", -1)):
-            metrics[f"lead_{where}_{task}"] = [value_or_none(each) for each in lead[:, column]]
+            metrics[f"lead_{where}_{task}"] = lead[:, column].tolist()
     return Measured(metrics, arrays)
 
 

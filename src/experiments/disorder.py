@@ -10,7 +10,7 @@ from src.common.choices import refusal
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int64
 from src.experiments.images import Trained, check_writable, load, new_model, notes_of, training_settings
-from src.experiments.measured import Measured, columns, value_or_none
+from src.experiments.measured import Measured, columns
 from src.experiments.study_settings import DisorderSettings
 from src.vision.augment import UNCHANGED
 from src.vision.disorder import permute_each, random_orders, source_distance, swirl, warp
@@ -128,9 +128,9 @@ def _measure(run: Trained, kind: str, disorder: Disorder, num_classes: int) -> d
     by_sources = float("nan") if sources is None else nearness_correlation(similarity, sources)
     different = ~torch.eye(len(similarity), dtype=torch.bool)
     return {
-        "grid": value_or_none(by_grid),
-        "sources": value_or_none(by_sources),
-        "lead": value_or_none(by_sources - by_grid),
+        "grid": by_grid,
+        "sources": by_sources,
+        "lead": by_sources - by_grid,
         "mantel_p": mantel_test(similarity, grid if sources is None else sources, generator=drawn),
         "alike": similarity[different].mean().item(),
         "accuracy": run.accuracy,

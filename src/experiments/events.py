@@ -7,7 +7,7 @@ import numpy as np
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.experiments.base import need
-from src.experiments.measured import Measured
+from src.experiments.measured import Measured, columns
 from src.experiments.settings import EventsSettings
 from src.synthetic.flow import Flow, critical_ratio, idealized_flow
 from src.synthetic.idealized import IdealizedModel, sample_counts
@@ -42,7 +42,7 @@ def run(settings: EventsSettings) -> Measured:
         growths.append(growth)
         paths.append([*flows, own])
     arrays = {"step_ratios": settings.step_ratios, "alpha_growth": np.stack(growths), **_drawn(paths[0])}
-    return Measured.of(rows, arrays)
+    return Measured(columns(rows), arrays)
 
 
 def _events(flow: Flow) -> dict[str, float]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from src.common.seeding import child_generator
 from src.common.shapes import Float
 from src.experiments.images import Images, Trained, check_writable, load, notes_of, train_together
-from src.experiments.measured import Measured, value_or_none
+from src.experiments.measured import Measured
 from src.experiments.study_settings import GivenSettings
 from src.vision.augment import normalize
 from src.vision.given import given_transformer
@@ -41,9 +41,8 @@ def run(settings: GivenSettings) -> Measured:
             for member in members:
                 member.accuracy = evaluate(member.model, measured).accuracy
             runs[size, variant] = members
-            histories.append(
-                members[0].history
-            )  # those of one variant are trained together, in the same seconds
+            # those of one variant are trained together, in the same seconds
+            histories.append(members[0].history)
     grid = (settings.image_size // settings.patch_size,) * 2
     maps = {key: [_attention(each.model, measured) for each in runs[key]] for key in runs}
     looks = {key: _looks(settings, "-".join(key), each, grid) for key, each in maps.items()}
@@ -102,7 +101,7 @@ def _looks(
     similar = [_between_patches(each) for each in maps]
     return {
         "distance": [attention_distance(each, grid).mean().item() for each in maps],
-        "locality": [value_or_none(locality(each, grid).correlation) for each in similar],
+        "locality": [locality(each, grid).correlation for each in similar],
         "mantel_p": [
             mantel_test(each, grid, generator=child_generator(settings.seed, "mantel", name, index))
             for index, each in enumerate(similar)
@@ -127,7 +126,7 @@ def _attention(model: nn.Module, measured: Images) -> Float[Tensor, "depth heads
 def _arrays(maps: Mapping[tuple[str, str], list[Tensor]], grid: tuple[int, int]) -> dict[str, object]:
     """By size, over (variants, repetitions, distances): what a patch gives to one so far away, times their number.
 
-    1 is uniform attention. And the first repetition's attention, (variants, layers, heads, tokens, tokens).
+    1 is uniform attention.
     """
     distance = grid_distance(grid)
     steps = distance.unique()
@@ -141,5 +140,4 @@ def _arrays(maps: Mapping[tuple[str, str], list[Tensor]], grid: tuple[int, int])
         arrays[f"profile_{size}"] = torch.stack(
             [between[..., distance == step].mean(-1) for step in steps], -1
         )
-        arrays[f"attention_{size}"] = torch.stack([run[0] for run in own])
     return arrays

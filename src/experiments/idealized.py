@@ -27,7 +27,6 @@ def run(settings: IdealizedSettings) -> Measured:
     tail = max(1, settings.steps // 20)  # one estimate has few samples: average the last 5 % of the estimates
     metrics = {
         "accuracy_end": arrays["accuracy"][:, -tail:].mean(1).tolist(),
-        "loss_end": arrays["loss"][:, -tail:].mean(1).tolist(),
         "gap_end": (arrays["gamma"] - arrays["rho"])[:, -1].tolist(),
     }
     return Measured(metrics, arrays)

@@ -16,7 +16,7 @@ from src.common.choices import arguments_called, refusal
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int
-from src.experiments.measured import Measured, value_or_none
+from src.experiments.measured import Measured
 from src.experiments.settings import ImagesSettings
 from src.vision.augment import Augmentation, normalize, standard_augmentation
 from src.vision.convnet import SmallConvNet
@@ -253,8 +253,8 @@ def _metrics(runs: Mapping[str, list[Trained]], grid: tuple[int, int]) -> dict[s
         # locality_before_content, locality_content, neighbour_share_content; …_positional, …_content_permuted, …
         before = [locality(run.similarity()[0], grid) for run in runs[name]]
         after = [locality(run.similarity()[-1], grid) for run in runs[name]]
-        metrics[f"locality_before_{name}"] = [value_or_none(each.correlation) for each in before]
-        metrics[f"locality_{name}"] = [value_or_none(each.correlation) for each in after]
+        metrics[f"locality_before_{name}"] = [each.correlation for each in before]
+        metrics[f"locality_{name}"] = [each.correlation for each in after]
         metrics[f"neighbour_share_{name}"] = [each.neighbour_share for each in after]
     metrics["neighbour_share_chance"] = [after[0].chance_share]
     if "convnet" in runs:

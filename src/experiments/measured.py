@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any
 
 
@@ -10,7 +9,8 @@ from typing import Any
 class Measured:
     """What a run measured, and what it tells of itself.
 
-    metrics : name -> one value for each repetition, None where there is no value.
+    metrics : name -> one value for each repetition; None, or what is not finite, where there is no value: a correlation
+        with a constant, a size never reached.
     arrays : name -> array, tensor or list; what is drawn.
     notes : `precision` of the arithmetic, `resumed_seconds` of the runs that this one went on from, `classes` of the
         data set, …; the first two become part of the record's own fields.
@@ -19,16 +19,6 @@ class Measured:
     metrics: dict[str, list[float | None]]
     arrays: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, rows: Sequence[Mapping[str, float]], arrays: Mapping[str, Any] | None = None) -> "Measured":
-        """From one row of metrics for each repetition."""
-        return cls(columns(rows), dict(arrays or {}))
-
-
-def value_or_none(number: float) -> float | None:
-    """None, no value, for a number that is not finite: a correlation with a constant, a size never reached."""
-    return float(number) if isfinite(number) else None
 
 
 def columns(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:

@@ -6,7 +6,7 @@ import torch
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float
-from src.experiments.measured import Measured, value_or_none
+from src.experiments.measured import Measured
 from src.experiments.study_settings import OverlappingSettings
 from src.experiments.tasks import activation_of
 from src.synthetic.distribution import random_feature
@@ -37,9 +37,9 @@ def run(settings: OverlappingSettings) -> Measured:
         counted = [_correlations(course, sets) for course, (sets, _) in zip(courses, tasks, strict=True)]
         plain, weighted = (np.stack([each[k] for each in counted]) for k in (0, 1))
         metrics |= {
-            f"spearman_{arm}": [value_or_none(each) for each in plain[:, -1]],
-            f"spearman_weighted_{arm}": [value_or_none(each) for each in weighted[:, -1]],
-            f"weighted_lead_{arm}": [value_or_none(each) for each in weighted[:, -1] - plain[:, -1]],
+            f"spearman_{arm}": plain[:, -1].tolist(),
+            f"spearman_weighted_{arm}": weighted[:, -1].tolist(),
+            f"weighted_lead_{arm}": (weighted[:, -1] - plain[:, -1]).tolist(),
             f"spearman_most_{arm}": [_ceiling(sets) for sets, _ in tasks],
             f"permutation_p_{arm}": [
                 _permutation_p(course.attention_logits[-1], sets, settings.seed, arm, index)
@@ -120,7 +120,7 @@ def _correlations(course: Trajectory, sets: OverlappingSets) -> tuple[np.ndarray
     return plain, weighted
 
 
-def _ceiling(sets: OverlappingSets) -> float | None:
+def _ceiling(sets: OverlappingSets) -> float:
     """The correlation of counts with a similarity that orders all pairs of unequal counts right, ties at random."""
     from scipy.stats import rankdata, spearmanr
 
@@ -128,7 +128,7 @@ def _ceiling(sets: OverlappingSets) -> float | None:
     order = np.random.default_rng(0).permutation(len(counts))
     untied = np.empty(len(counts))
     untied[order] = rankdata(counts[order], method="ordinal")
-    return value_or_none(spearmanr(untied, counts).statistic)
+    return float(spearmanr(untied, counts).statistic)
 
 
 def _permutation_p(

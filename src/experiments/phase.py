@@ -1,12 +1,13 @@
 """Claim `phase-diagram`: where in (q, C) and (N, D) descent associates, beside the errors of other rules."""
 
 from collections.abc import Sequence
+from math import nan
 
 import numpy as np
 import torch
 
 from src.common.device import pick_device
-from src.experiments.measured import Measured, columns, value_or_none
+from src.experiments.measured import Measured, columns
 from src.experiments.study_settings import PhaseSettings
 from src.experiments.tasks import activation_of
 from src.synthetic.baselines import linear_rule_error
@@ -88,14 +89,12 @@ def _end(run: Run, course: Trajectory, task: Task, num_test: int) -> dict[str, f
     }
 
 
-def _correlations(scores: np.ndarray, with_what: np.ndarray) -> list[float | None]:
+def _correlations(scores: np.ndarray, with_what: np.ndarray) -> list[float]:
     """Spearman's, over the cells, of scores (cells, repetitions) with a value of each cell: one a repetition."""
     from scipy.stats import spearmanr
 
     there = np.isfinite(scores.T)
     return [
-        value_or_none(spearmanr(each[kept], with_what[kept]).statistic)
-        if len(np.unique(each[kept])) > 1
-        else None
+        float(spearmanr(each[kept], with_what[kept]).statistic) if len(np.unique(each[kept])) > 1 else nan
         for each, kept in zip(scores.T, there, strict=True)
     ]

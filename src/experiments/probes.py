@@ -17,7 +17,7 @@ from src.experiments.images import (
     notes_of,
     train_together,
 )
-from src.experiments.measured import Measured, value_or_none
+from src.experiments.measured import Measured
 from src.experiments.study_settings import ProbesSettings
 from src.vision.augment import normalize
 from src.vision.permutation import Permuted
@@ -110,19 +110,19 @@ def _look(settings: ProbesSettings, images: Images, name: str) -> Looked:
 
 def _metrics(
     runs: Mapping[str, Sequence[Trained]], found: Mapping[str, Mapping[str, list[Values]]]
-) -> dict[str, list[float | None]]:
+) -> dict[str, list[float]]:
     """One value a repetition: accuracy; and `measure_stage_model`, of tokens at the last layer."""
     metrics = {f"accuracy_{name}": [each.accuracy for each in group] for name, group in runs.items()}
     for name, stages in found.items():
         for stage, rows in stages.items():
             for key in rows[0]:
                 last = [torch.as_tensor(row[key]).flatten()[-1].item() for row in rows]
-                metrics[f"{key}_{stage}_{name}"] = [*map(value_or_none, last)]
+                metrics[f"{key}_{stage}_{name}"] = last
     return metrics | _differences(metrics, found)
 
 
 def _differences(
-    metrics: Mapping[str, list[float | None]], found: Mapping[str, Mapping[str, list[Values]]]
+    metrics: Mapping[str, list[float]], found: Mapping[str, Mapping[str, list[Values]]]
 ) -> dict[str, list[float]]:
     """Pair by pair: what training adds (gain) and the layers (climb), and content over positional (lead)."""
     differences = {}

@@ -1,22 +1,19 @@
 """Claim `realistic`: descent on N samples from random initialization, to early stopping and on to over-training."""
 
-from itertools import chain
-
 import torch
 
 from src.common.device import pick_device
 from src.experiments.measured import Measured, columns
 from src.experiments.settings import RealisticSettings
 from src.experiments.tasks import activation_of, draw_tasks
-from src.synthetic.distribution import SpatialDistribution, SpatialSample
+from src.synthetic.distribution import SpatialSample
 from src.synthetic.measures import association, labelling_accuracy, measure_trajectory, working_rows
-from src.synthetic.realistic import Run, check_finite, fresh_descent, many_descents
+from src.synthetic.realistic import Run, check_finite, many_descents
 from src.synthetic.tasks import Task
 from src.synthetic.transfer import accuracy_on
 
-MOVED = (
-    0.01  # gain of a row's attention on its own set, mean over the rows, from which on attention has moved
-)
+# Gain of a row's attention on its own set, mean over the rows, from which on attention has moved.
+MOVED = 0.01
 
 
 def run(settings: RealisticSettings) -> Measured:
@@ -42,16 +39,12 @@ def run(settings: RealisticSettings) -> Measured:
     distributions = [task.distribution for task in tasks]
     metrics = {
         "association_peak": arrays["association"][:, early].amax(1).tolist(),
-        "association_end": arrays["association"][:, early][:, -1].tolist(),
-        "set_mass_end": arrays["set_mass"][:, early][:, -1].mean(-1).tolist(),
         "accuracy_end": arrays["accuracy"][:, early][:, -1].tolist(),
         **_figure_4({name: curve[:, early] for name, curve in arrays.items()}),
         "association_overtrained": arrays["association"][:, -1].tolist(),
         "accuracy_overtrained": arrays["accuracy"][:, -1].tolist(),
         "labelling_accuracy": [*map(labelling_accuracy, distributions, test)],
-        "alignment_end": arrays["alignment"][:, early][:, -1].tolist(),
         **columns([working_rows(*each) for each in zip(runs, tasks, test, strict=True)]),
-        **(_overtraining_controls(settings, tasks) if settings.overtrain_steps > settings.steps else {}),
     }
     arrays |= {
         "step": torch.tensor(trajectories[0].step),
@@ -116,32 +109,4 @@ def _sweep(
         "sweep_sizes": torch.tensor([*sizes, settings.num_samples]),
         "sweep_accuracy": found[..., 0],
         "sweep_association": found[..., 1],
-    }
-
-
-def _overtraining_controls(settings: RealisticSettings, tasks: list[Task]) -> dict[str, list[float]]:
-    """Association after over-training without noise (d = 1): on one sample, and on a new one each iteration."""
-    feature = tasks[0].distribution.feature.new_ones(1)
-    prob, steps = settings.distractor_prob, settings.overtrain_steps
-    noiseless = [SpatialDistribution(task.partition, feature, prob) for task in tasks]
-    draws = [task.generator("noiseless") for task in tasks]
-
-    def draw() -> list[SpatialSample]:
-        pairs = zip(noiseless, draws, strict=True)
-        return [each.sample(settings.num_samples, generator=generator) for each, generator in pairs]
-
-    first = draw()
-    fixed = _begin(settings, tasks, first, settings.num_samples)
-    rates = {"lr_value": settings.lr_value, "lr_attention": settings.lr_attention}
-    samples = chain([first], iter(draw, None))
-    fresh = fresh_descent([run.model for run in fixed], samples, steps=steps, **rates)
-    check_finite(many_descents(fixed, steps=steps, record_every=steps))
-    logits = [run.model.attention_logits for run in fixed]
-    return {
-        "association_noiseless_fixed": [
-            association(*each).item() for each in zip(logits, tasks, strict=True)
-        ],
-        "association_noiseless_fresh": [
-            association(*each).item() for each in zip(fresh.attention_logits, tasks, strict=True)
-        ],
     }

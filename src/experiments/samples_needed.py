@@ -11,7 +11,7 @@ import torch
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int
-from src.experiments.measured import Measured, value_or_none
+from src.experiments.measured import Measured
 from src.experiments.settings import SamplesNeededSettings
 from src.experiments.tasks import activation_of
 from src.synthetic.baselines import distractor_prob_at, planted_logits
@@ -63,8 +63,7 @@ def run(settings: SamplesNeededSettings) -> Measured:
         needed |= {f"{name}_{margin}": value for name, value in counts.items()}
     kept = zip(sizes, arrays["association_kept"].tolist(), strict=True)
     metrics |= {f"association_kept_{D}": each for D, each in kept} | over_margins(metrics)
-    finite = {name: [value_or_none(each) for each in values] for name, values in metrics.items()}
-    return Measured(finite, arrays | needed)
+    return Measured(metrics, arrays | needed)
 
 
 def measure_point(

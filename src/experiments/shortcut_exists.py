@@ -3,7 +3,7 @@
 import torch
 
 from src.common.device import pick_device
-from src.experiments.measured import Measured
+from src.experiments.measured import Measured, columns
 from src.experiments.settings import ShortcutExistsSettings
 from src.experiments.tasks import activation_of, draw_tasks
 from src.structure import patch_association
@@ -40,4 +40,4 @@ def run(settings: ShortcutExistsSettings) -> Measured:
         "attention_associated": task.by_set(associated.attention).cpu(),
         "attention_shortcut": task.by_set(shortcut.attention).cpu(),
     }
-    return Measured.of(rows, arrays)
+    return Measured(columns(rows), arrays)

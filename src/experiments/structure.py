@@ -2,7 +2,7 @@
 
 from src.common.device import pick_device
 from src.common.seeding import child_generator
-from src.experiments.measured import Measured
+from src.experiments.measured import Measured, columns
 from src.experiments.settings import StructureSettings
 from src.structure import Partition
 from src.synthetic.distribution import SpatialDistribution, random_feature
@@ -32,7 +32,6 @@ def run(settings: StructureSettings) -> Measured:
         "coefficient": (sample.patches[:4] @ feature).round().cpu().reshape(4, side, side),
         "label": sample.label[:4].cpu(),
         "informative_set": sample.informative_set[:4].cpu(),
-        "patches": sample.patches[0].cpu(),
         "membership_blocks": _on_grid(partition, side),
         "membership_contiguous": _on_grid(Partition.contiguous(side**2, block**2), side),
         "membership_random": _on_grid(Partition.random(side**2, block**2, generator=generator), side),
@@ -40,7 +39,7 @@ def run(settings: StructureSettings) -> Measured:
         "distractor_probs": probs,
         "linear_error": linear_error,
     }
-    return Measured.of(rows, arrays)
+    return Measured(columns(rows), arrays)
 
 
 def _on_grid(partition: Partition, side: int):

@@ -28,11 +28,11 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What measures a claim, or is a study without a verdict: `run`, "module:function", gives a `Measured`."""
+    """What measures a claim, or is a study without a verdict: `run` of that module of this package gives `Measured`."""
 
     chapter: str
     settings: type[Settings]
-    run: str
+    module: str
 
 
 CHAPTERS = {
@@ -128,48 +128,36 @@ CHAPTERS = {
     "status": Chapter(shows=RECORDS, shows_runs=True),
 }
 
-IMAGES = "src.experiments.images:run"
-PROBES = "src.experiments.probes:run"
 
 EXPERIMENTS = {
-    "structure": Experiment("01_dataset", of.StructureSettings, "src.experiments.structure:run"),
-    "linear-fails": Experiment("02_theory", of.LinearFailsSettings, "src.experiments.linear_fails:run"),
-    "shortcut-exists": Experiment(
-        "02_theory", of.ShortcutExistsSettings, "src.experiments.shortcut_exists:run"
-    ),
-    "gaussian": Experiment("figures", of.GaussianSettings, "src.experiments.gaussian:run"),
-    "idealized": Experiment("02_theory", of.IdealizedSettings, "src.experiments.idealized:run"),
-    "realistic": Experiment("03_synthetic_training", of.RealisticSettings, "src.experiments.realistic:run"),
-    "events": Experiment("02_theory", of.EventsSettings, "src.experiments.events:run"),
-    "over-training": Experiment(
-        "03_synthetic_training", of.OverTrainingSettings, "src.experiments.over_training:run"
-    ),
-    "diagonal": Experiment("03_synthetic_training", of.DiagonalSettings, "src.experiments.diagonal:run"),
-    "transfer": Experiment("04_transfer", of.TransferSettings, "src.experiments.transfer:run"),
-    "samples-needed": Experiment("scale", of.SamplesNeededSettings, "src.experiments.samples_needed:run"),
-    "overlapping-sets": Experiment(
-        "overlapping", study.OverlappingSettings, "src.experiments.overlapping:run"
-    ),
-    "phase-diagram": Experiment("phase", study.PhaseSettings, "src.experiments.phase:run"),
-    "parameterization": Experiment(
-        "parameterization", study.ParameterizationSettings, "src.experiments.parameterization:run"
-    ),
-    "sequential-encoding": Experiment(
-        "neighbours", study.SequentialSettings, "src.experiments.sequential_encoding:run"
-    ),
-    "three-cells": Experiment("cells", study.CellsSettings, "src.experiments.cells:run"),
-    "algorithms": Experiment("algorithms", study.AlgorithmsSettings, "src.experiments.algorithms:run"),
-    "locality-needs-order": Experiment("disorder", study.DisorderSettings, "src.experiments.disorder:run"),
-    "spatial-probes": Experiment("probes", study.ProbesSettings, PROBES),
-    "positions-read-back": Experiment("probes", study.ProbesSettings, PROBES),
-    "fixed-pattern": Experiment("probes", study.ProbesSettings, PROBES),
-    "many-layers": Experiment("layers", study.LayersSettings, "src.experiments.layers:run"),
-    "structure-given": Experiment("given", study.GivenSettings, "src.experiments.given:run"),
-    "pe-locality": Experiment("08_locality", of.LocalitySettings, IMAGES),
-    "permuted": Experiment("08_locality", of.LocalitySettings, IMAGES),
-    "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "src.experiments.permuted_blocks:run"),
-    "positional-cifar10": Experiment("05_cifar", of.ImagesSettings, IMAGES),
-    "positional-cifar100": Experiment("05_cifar", of.ImagesSettings, IMAGES),
-    "positional-svhn": Experiment("06_svhn", of.ImagesSettings, IMAGES),
-    "positional-imagenet": Experiment("07_imagenet", of.ImagesSettings, IMAGES),
+    "structure": Experiment("01_dataset", of.StructureSettings, "structure"),
+    "linear-fails": Experiment("02_theory", of.LinearFailsSettings, "linear_fails"),
+    "shortcut-exists": Experiment("02_theory", of.ShortcutExistsSettings, "shortcut_exists"),
+    "gaussian": Experiment("figures", of.GaussianSettings, "gaussian"),
+    "idealized": Experiment("02_theory", of.IdealizedSettings, "idealized"),
+    "realistic": Experiment("03_synthetic_training", of.RealisticSettings, "realistic"),
+    "events": Experiment("02_theory", of.EventsSettings, "events"),
+    "over-training": Experiment("03_synthetic_training", of.OverTrainingSettings, "over_training"),
+    "diagonal": Experiment("03_synthetic_training", of.DiagonalSettings, "diagonal"),
+    "transfer": Experiment("04_transfer", of.TransferSettings, "transfer"),
+    "samples-needed": Experiment("scale", of.SamplesNeededSettings, "samples_needed"),
+    "overlapping-sets": Experiment("overlapping", study.OverlappingSettings, "overlapping"),
+    "phase-diagram": Experiment("phase", study.PhaseSettings, "phase"),
+    "parameterization": Experiment("parameterization", study.ParameterizationSettings, "parameterization"),
+    "sequential-encoding": Experiment("neighbours", study.SequentialSettings, "sequential_encoding"),
+    "three-cells": Experiment("cells", study.CellsSettings, "cells"),
+    "algorithms": Experiment("algorithms", study.AlgorithmsSettings, "algorithms"),
+    "locality-needs-order": Experiment("disorder", study.DisorderSettings, "disorder"),
+    "spatial-probes": Experiment("probes", study.ProbesSettings, "probes"),
+    "positions-read-back": Experiment("probes", study.ProbesSettings, "probes"),
+    "fixed-pattern": Experiment("probes", study.ProbesSettings, "probes"),
+    "many-layers": Experiment("layers", study.LayersSettings, "layers"),
+    "structure-given": Experiment("given", study.GivenSettings, "given"),
+    "pe-locality": Experiment("08_locality", of.LocalitySettings, "images"),
+    "permuted": Experiment("08_locality", of.LocalitySettings, "images"),
+    "permuted-blocks": Experiment("08_locality", of.LocalitySettings, "permuted_blocks"),
+    "positional-cifar10": Experiment("05_cifar", of.ImagesSettings, "images"),
+    "positional-cifar100": Experiment("05_cifar", of.ImagesSettings, "images"),
+    "positional-svhn": Experiment("06_svhn", of.ImagesSettings, "images"),
+    "positional-imagenet": Experiment("07_imagenet", of.ImagesSettings, "images"),
 }

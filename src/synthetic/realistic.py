@@ -1,6 +1,6 @@
 """The realistic process: plain gradient descent on the empirical logistic risk, every entry free."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -10,7 +10,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from src.common.graphs import CudaGraphs, Recorded
 from src.common.shapes import Float
-from src.synthetic.distribution import SpatialSample
 from src.synthetic.divergence import DivergenceError, check_descent, divergence_message
 from src.synthetic.gradient import fast_bytes, loss_and_gradient
 from src.synthetic.model import PositionalAttentionModel
@@ -120,28 +119,6 @@ def many_descents(
 
 
 @torch.no_grad()
-def fresh_descent(
-    models: Sequence[PositionalAttentionModel],
-    samples: Iterable[Sequence[SpatialSample]],
-    *,
-    steps: int,
-    lr_value: float,
-    lr_attention: float,
-) -> PositionalAttentionModel:
-    """Descend as `many_descents`, but each iteration on the next of `samples`, one a model: nothing is fitted.
-
-    Returns the trained models as one stack; the given ones stay as they are.
-    """
-    stack = PositionalAttentionModel.stack(models).requires_grad_(False)
-    for _, drawn in zip(range(steps), samples, strict=False):
-        patches = torch.stack([each.patches for each in drawn])
-        label = torch.stack([each.label for each in drawn])
-        _, _, grad_value, grad_attention = loss_and_gradient(stack, patches, label)
-        stack.value_vector -= lr_value * grad_value
-        stack.attention_logits -= lr_attention * grad_attention
-    return stack
-
-
 def _chunks(order: list[int], runs: Sequence[Run]) -> Iterator[list[int]]:
     """Runs whose patches, padded to one size, fit together where they are computed; at least one at a time."""
     chunk, widest = [], 0

@@ -183,14 +183,16 @@ def evaluate(
     rows = torch.arange(rank, len(data), processes)
     whole = len(rows) - len(rows) % batch_size
     model.eval()
-    for part in (rows[:whole].view(-1, batch_size), rows[None, whole:]):
-        for block_images, block_labels in data.blocks(part) if part.numel() else ():
-            for images, labels in zip(block_images, block_labels, strict=True):
-                logits = model(normalize(images, data.mean, data.std))
-                logits = checked_logits(logits, len(labels), data.classes)
-                right = (logits.argmax(1) == labels).sum()
-                totals += torch.stack([F.cross_entropy(logits, labels, reduction="sum"), right])
-    model.train(training)
+    try:
+        for part in (rows[:whole].view(-1, batch_size), rows[None, whole:]):
+            for block_images, block_labels in data.blocks(part) if part.numel() else ():
+                for images, labels in zip(block_images, block_labels, strict=True):
+                    logits = model(normalize(images, data.mean, data.std))
+                    logits = checked_logits(logits, len(labels), data.classes)
+                    right = (logits.argmax(1) == labels).sum()
+                    totals += torch.stack([F.cross_entropy(logits, labels, reduction="sum"), right])
+    finally:
+        model.train(training)
     totals = totals if fabric is None else fabric.all_reduce(totals, reduce_op="sum")
     loss, right = totals.tolist()
     return Evaluation(loss / len(data), right / len(data), len(data))

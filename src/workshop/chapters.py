@@ -41,7 +41,7 @@ def chapter_digest(chapter: str) -> str:
     pieces = ("".join(cell["source"]) + " ".join(cell["metadata"].get("tags", [])) for cell in cells)
     code = [each["source"] for each in cells if each["cell_type"] == "code"]
     code = "\n".join("".join(source) for source in code)
-    experiments = [f"import {EXPERIMENTS[claim].run.partition(':')[0]}" for claim in page.measures]
+    experiments = [f"import src.experiments.{EXPERIMENTS[claim].module}" for claim in page.measures]
     requirements = sorted(sources.ROOT.glob("requirements.*"))
     shown = visible(records.RESULTS, page.shows) if page.shows else []
     files = [*sources.imported_files("\n".join([code, *experiments])), *requirements, *shown]

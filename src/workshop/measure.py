@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import count
+from math import isfinite
 from pathlib import Path
 
 from src.common.choices import one_of, shown
@@ -15,7 +16,6 @@ from src.common.folders import new_folder, remove_parts
 from src.common.sources import commit, digest, imported_files, versions
 from src.evidence.records import Record, save_arrays
 from src.experiments.base import Parameters, Settings
-from src.experiments.measured import value_or_none
 from src.experiments.resolve import resolve_run, scale_of
 from src.experiments.settings import FOLDERS
 from src.experiments.table import CHAPTERS, EXPERIMENTS
@@ -47,8 +47,7 @@ def measure(claim: str, settings: Settings) -> Record:
     from src.common.device import device_name, peak_memory, pick_device, reset_peak_memory
 
     experiment = EXPERIMENTS[one_of("claim", claim, EXPERIMENTS)]
-    module, _, function = experiment.run.partition(":")
-    run = getattr(import_module(module), function)
+    run = import_module(f"src.experiments.{experiment.module}").run
     own = settings.narrowed(experiment.settings)
     device = pick_device(own.device)
     reset_peak_memory(device)
@@ -82,7 +81,7 @@ def measure(claim: str, settings: Settings) -> Record:
 
 def source_digest(claim: str) -> str:
     """Digest of the source that measures a claim."""
-    return digest(imported_files(f"import {EXPERIMENTS[claim].run.partition(':')[0]}"))
+    return digest(imported_files(f"import src.experiments.{EXPERIMENTS[claim].module}"))
 
 
 def as_recorded(settings: Settings) -> dict[str, object]:
@@ -162,7 +161,7 @@ def _write(record: Record, part: Path) -> None:
 
 
 def _number(value: object) -> float | None:
-    return None if value is None else value_or_none(value)
+    return float(value) if value is not None and isfinite(value) else None
 
 
 def _as_numpy(arrays: Mapping[str, object]) -> dict:

@@ -60,7 +60,7 @@ def _bytes(text: str) -> np.ndarray:
 
 
 def test_attention_decodes_to_one_part_in_255_of_its_range(attention, curves):
-    (canvas,) = Tags(training_slider(STEPS, attention, curves).html).all("canvas")
+    (canvas,) = Tags(training_slider(STEPS, attention, curves)).all("canvas")
     levels = _bytes(canvas["data-levels"]).reshape(attention.shape)
     low, high = attention.min(), attention.max()
     np.testing.assert_allclose(low + levels / 255 * (high - low), attention, atol=(high - low) / 255)
@@ -69,7 +69,7 @@ def test_attention_decodes_to_one_part_in_255_of_its_range(attention, curves):
 
 
 def test_curves_and_steps_decode(attention, curves):
-    tags = Tags(training_slider(STEPS, attention, curves).html)
+    tags = Tags(training_slider(STEPS, attention, curves))
     (root,) = tags.all("div", "data-steps")
     assert json.loads(root["data-steps"]) == STEPS.tolist()
     figures, lines = tags.all("figure", "data-values"), tags.all("polyline")
@@ -84,7 +84,7 @@ def test_curves_and_steps_decode(attention, curves):
 
 
 def test_it_can_be_used_without_a_mouse_and_without_eyes(attention, curves):
-    tags = Tags(training_slider(STEPS, attention, curves, label="Attention").html)
+    tags = Tags(training_slider(STEPS, attention, curves, label="Attention"))
     (slider,) = tags.all("input")
     assert slider["type"] == "range" and slider["aria-label"] == "training step"
     assert (slider["min"], slider["max"], slider["value"]) == ("0", str(NUM_STEPS - 1), "0")
@@ -97,36 +97,36 @@ def test_it_can_be_used_without_a_mouse_and_without_eyes(attention, curves):
 def test_the_same_data_gives_the_same_text_and_other_data_another_id(attention, curves):
     one, two = (training_slider(STEPS, attention, curves) for _ in range(2))
     other = training_slider(STEPS, attention, {**curves, "loss": curves["loss"] + 1})
-    assert one.html == two.html == one._repr_html_()
-    ids = {Tags(slider.html).all("div", "id")[0]["id"] for slider in (one, two, other)}
+    assert one == two == one._repr_html_()
+    ids = {Tags(slider).all("div", "id")[0]["id"] for slider in (one, two, other)}
     assert len(ids) == 2
 
 
 def test_it_is_small_and_needs_nothing_from_outside(attention, curves):
-    html = training_slider(STEPS, attention, curves, sets=SET_SIZE).html
+    html = training_slider(STEPS, attention, curves, sets=SET_SIZE)
     assert len(html) < 150_000
     for word in ("http", "require", "import", "src=", "href=", "url("):
         assert word not in html
 
 
 def test_lines_part_the_sets(attention):
-    (path,) = Tags(training_slider(STEPS, attention, {}, sets=SET_SIZE).html).all("path")
+    (path,) = Tags(training_slider(STEPS, attention, {}, sets=SET_SIZE)).all("path")
     assert path["d"].count("V8") == path["d"].count("H8") == NUM_PATCHES // SET_SIZE - 1
-    assert "ordered by set" not in training_slider(STEPS, attention, {}).html
+    assert "ordered by set" not in training_slider(STEPS, attention, {})
 
 
 def test_curves_alone(curves):
-    tags = Tags(training_slider(STEPS, None, curves).html)
+    tags = Tags(training_slider(STEPS, None, curves))
     assert tags.all("canvas") == [] and len(tags.all("polyline")) == len(curves)
 
 
 def test_constant_attention_is_one_colour():
-    (canvas,) = Tags(training_slider([0, 1], np.full((2, 4, 4), 0.25), {}).html).all("canvas")
+    (canvas,) = Tags(training_slider([0, 1], np.full((2, 4, 4), 0.25), {})).all("canvas")
     assert set(_bytes(canvas["data-levels"])) == {0}
 
 
 def test_text_is_escaped():
-    html = training_slider([0, 1], None, {'<b a="1">': [0, 1]}, title="a < b & </script>").html
+    html = training_slider([0, 1], None, {'<b a="1">': [0, 1]}, title="a < b & </script>")
     assert "<b a" not in html and "a &lt; b &amp; &lt;/script&gt;" in html
     Tags(html)
 

@@ -40,7 +40,7 @@ def test_the_shapes_are_cells_by_repetitions():
 def test_a_correlation_leaves_out_what_diverged_and_has_no_value_where_nothing_varies():
     scores = np.array([[1.0, 1.0, 0.5], [0.5, 1.0, np.nan], [0.2, 1.0, 0.4], [0.1, 1.0, 0.3]])
     found = phase._correlations(scores, np.array([1.0, 2.0, 3.0, 4.0]))
-    assert found == [pytest.approx(-1.0), None, pytest.approx(-1.0)]
+    assert found == pytest.approx([-1.0, np.nan, -1.0], nan_ok=True)
 
 
 def test_a_descent_that_diverges_has_no_value():

@@ -2,26 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike
 
-from src.evidence.html import base64_text, widget
-
-
-@dataclass(frozen=True)
-class TrainingSlider:
-    """What a notebook cell ends with: Jupyter and the book both show `html`."""
-
-    num_steps: int
-    curves: tuple[str, ...]
-    html: str = field(repr=False)
-
-    def _repr_html_(self) -> str:
-        return self.html
+from src.evidence.html import Html, base64_text, widget
 
 
 def training_slider(
@@ -32,7 +19,7 @@ def training_slider(
     sets: int | None = None,
     title: str = "Through training",
     label: str = "Attention",
-) -> TrainingSlider:
+) -> Html:
     """A slider through a training run: the attention matrix and the curves at the chosen step.
 
     The same arguments give the same text, byte for byte, so that an executed notebook has clean diffs.
@@ -59,7 +46,7 @@ def training_slider(
     curves = {name: _checked(f"curves[{name!r}]", values, (len(steps),)) for name, values in curves.items()}
     if attention is None and not curves:
         raise ValueError("attention is None and curves is empty: give at least one of them")
-    html = widget(
+    return widget(
         "slider",
         "training-slider",
         steps=json.dumps(steps.tolist()),
@@ -69,7 +56,6 @@ def training_slider(
         map=None if attention is None else _heat_map(attention, len(steps), sets),
         curves=[_curve(name, steps, values) for name, values in curves.items()],
     )
-    return TrainingSlider(len(steps), tuple(curves), html)
 
 
 def _checked_steps(steps: ArrayLike) -> np.ndarray:
