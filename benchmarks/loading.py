@@ -3,15 +3,13 @@
 The folder is `data`, or the one that SPATIAL_DATA names.
 """
 
-import os
 import sys
-from pathlib import Path
 
 from harness import Promise, arguments, compare, finish
 from vision_steps import SHAPE
 
 from src.vision.augment import Augmentation
-from src.vision.images import load_images
+from src.vision.images import data_folder, load_images
 from src.vision.settings import TrainingSettings
 from src.vision.steps import Step, execution
 from src.vision.training import start_fabric
@@ -27,7 +25,7 @@ PROMISE = Promise(
 
 def main() -> None:
     chosen = arguments(__doc__)
-    folder = Path(os.environ.get("SPATIAL_DATA", "data")) / "cifar-10-batches-py"
+    folder = data_folder() / "cifar-10-batches-py"
     if not folder.is_dir():
         print(f"{folder} is not there: unpack CIFAR-10 into that folder, or name another one by SPATIAL_DATA")
         sys.exit(2)

@@ -17,3 +17,8 @@ def child_generator(seed: int, *name: str | int, device: torch.device | str = "c
     text = "/".join(map(str, (seed, *name)))
     digest = hashlib.sha256(text.encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def child_seed(seed: int, *name: str | int) -> int:
+    """The same stream's seed, below 2**31, for what takes an integer."""
+    return child_generator(seed, *name).initial_seed() % 2**31

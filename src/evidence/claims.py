@@ -6,6 +6,7 @@ from src.evidence.paper_figures import paper_figure
 from src.evidence.statements import (
     FIRST,
     LAPTOP,
+    MODELS,
     PAPER,
     SECOND,
     SMALLER,
@@ -15,8 +16,6 @@ from src.evidence.statements import (
     most,
 )
 from src.experiments.resolve import SCALES
-
-MODELS = {"content": "vanilla", "positional": "positional attention"}
 
 PLATEAU = "the theorem's conclusion, up to the 1 % that a finite run may miss"
 CHANCE = "the same random encodings: chance is 0 ± 0.05"

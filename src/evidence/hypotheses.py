@@ -1,6 +1,6 @@
 """Hypotheses beyond the paper, each with the rule that decides it: studies of the companion's own, and neighbours."""
 
-from src.evidence.statements import LAPTOP, THIRD, Claim, Statement, least, most
+from src.evidence.statements import LAPTOP, MODELS, THIRD, Claim, Statement, least, most
 
 # Tables, two lines a statement: the formatter would give each argument its own.
 # fmt: off
@@ -9,7 +9,6 @@ ARMS = {"overlapping": "where equal sets overlap", "unequal": "where their sizes
 
 WAYS = ("gradient descent", "Adam")
 
-ATTENTIONS = {"content": "vanilla", "positional": "positional attention"}
 PROBED = {"content": "content", "positional": "positional", "content_permuted": "content, permuted patches",
           "positional_permuted": "positional, permuted patches"}
 CIFAR = {"laptop": ("cifar10",)}
@@ -101,7 +100,7 @@ STUDIES = (
         Statement(f"{metric}_{kind}", within, f"{words} ({model})", reason, THIRD, over,
                   opposite="" if metric.startswith("mantel_p") else None,
                   role="check" if metric.endswith("in_place") else "part")
-        for kind, model in ATTENTIONS.items()
+        for kind, model in MODELS.items()
         for metric, over, within, words, reason in (
             ("sources_in_place", "mean", least(0.25), "In place, nearness and similarity correlate by {}",
              "the control, bounds as of the paper's claim; 0.31 to 0.47 seen on two other seeds"),

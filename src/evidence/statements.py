@@ -20,6 +20,8 @@ COUNTED = {
     "eval_split": ("test", "models were measured on validation images"),
     "add_encoding": (False, "encodings were added to the tokens of the positional model too, a variant"),
 }
+# How readers know the two models.
+MODELS = {"content": "vanilla", "positional": "positional attention"}
 # Classes of each data set: a folder of the same name with others is not that data set.
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "svhn-1083": 10}
 CLASSES |= {"tiny-imagenet-50": 50, "imagefolder": 1000}

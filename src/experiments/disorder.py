@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from src.common.choices import refusal
-from src.common.seeding import child_generator
+from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Float, Int64
 from src.experiments.images import Trained, check_writable, load, new_model, notes_of, training_settings
 from src.experiments.measured import Measured, columns
@@ -106,7 +106,7 @@ def _in_memory(settings: DisorderSettings, split: str) -> ImageSet:
 def _train(kind: str, seen: ImageSet, disorder: Disorder) -> Trained:
     """One model; its start and the order of the images are those of the repetition in every condition."""
     settings, index = disorder.settings, disorder.index
-    seed = child_generator(settings.seed, "training", index).initial_seed() % 2**31
+    seed = child_seed(settings.seed, "training", index)
     start = child_generator(settings.seed, "initialization", index)
     model = new_model(settings, kind, len(seen.classes), start)
     how = replace(training_settings(settings), seed=seed, augmentation=UNCHANGED)

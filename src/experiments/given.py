@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from src.common.seeding import child_generator
+from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Float
 from src.experiments.images import Images, Trained, check_writable, load, notes_of, train_together
 from src.experiments.measured import Measured
@@ -68,7 +68,7 @@ def _members(settings: GivenSettings, variant: str, num_classes: int) -> list[Tr
     shape += (settings.depth, settings.num_heads, settings.mlp_dim)
     members = []
     for index in range(settings.num_seeds):
-        seed = child_generator(settings.seed, "training", index).initial_seed() % 2**31
+        seed = child_seed(settings.seed, "training", index)
         start = child_generator(settings.seed, "initialization", index)
         members.append(Trained(given_transformer(variant, *shape, generator=start), seed))
     return members

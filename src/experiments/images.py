@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from src.common.choices import arguments_called, refusal
 from src.common.device import pick_device
-from src.common.seeding import child_generator
+from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Float, Int
 from src.experiments.measured import Measured
 from src.experiments.settings import ImagesSettings
@@ -133,7 +133,7 @@ def new_models(settings: ImagesSettings, kind: str, num_classes: int) -> dict[st
     num_patches = (settings.image_size // settings.patch_size) ** 2
     models: dict[str, list[Trained]] = {kind: []}
     for index in range(settings.num_seeds):
-        seed = child_generator(settings.seed, "training", index).initial_seed() % 2**31
+        seed = child_seed(settings.seed, "training", index)
         orders: dict[str, Int[Tensor, " patches"] | None] = {kind: None}
         if settings.permute:
             drawn = child_generator(settings.seed, "permutation", index)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from src.common.device import pick_device
-from src.common.seeding import child_generator
+from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Bool
 from src.experiments.measured import Measured, columns
 from src.experiments.study_settings import LayersSettings
@@ -112,7 +112,7 @@ def _train(depth: int, task: Task, settings: LayersSettings) -> VisionTransforme
         "positional",
         generator=child_generator(*name, "initialization"),
     )
-    seed = child_generator(*name, "training").initial_seed() % 2**31
+    seed = child_seed(*name, "training")
     epochs = settings.epochs[settings.depths.index(depth)]
     fit(
         model,

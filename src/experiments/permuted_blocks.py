@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from src.common.choices import refusal
-from src.common.seeding import child_generator
+from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Int
 from src.experiments.images import check_writable, load, new_model, notes_of, training_settings
 from src.experiments.measured import Measured
@@ -37,7 +37,7 @@ def run(settings: LocalitySettings) -> Measured:
     by_epoch = torch.empty(*accuracy.shape, settings.epochs)
     histories: list[TrainingHistory] = []
     for index in range(settings.num_seeds):
-        seed = child_generator(settings.seed, "training", index).initial_seed() % 2**31
+        seed = child_seed(settings.seed, "training", index)
         how = replace(training_settings(settings), seed=seed)
         for row, network in enumerate(NETWORKS):
             for column, side in enumerate(sides):

@@ -159,6 +159,11 @@ class FolderLimits:
     memory_budget: int = 4 * 2**30
 
 
+def data_folder() -> Path:
+    """Where data sets are looked for: the folder that SPATIAL_DATA names, else `data`."""
+    return Path(os.environ.get("SPATIAL_DATA", "data")).expanduser()
+
+
 def load_images(
     name: str,
     root: str | os.PathLike | None = None,
@@ -204,7 +209,7 @@ def load_images(
     names, UTF-8: the class folder, whitespace, its name, a class a line, no header; without a line a class
     is called as its folder. Labels are in the order of the folders' names either way.
     """
-    root = Path(root if root is not None else os.environ.get("SPATIAL_DATA", "data")).expanduser()
+    root = data_folder() if root is None else Path(root).expanduser()
     one_of("split", split, SPLITS)
     if name == "digits":
         pool = _digits()

@@ -209,7 +209,9 @@ def check_machine(options: argparse.Namespace) -> None:
 
     import torch
 
-    data = Path(os.environ.get("SPATIAL_DATA", "data"))
+    from src.vision.images import data_folder
+
+    data = data_folder()
     found = sorted(path.name for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
     rows = {
         **versions(),

@@ -8,10 +8,10 @@ from matplotlib.patches import Rectangle
 from src.evidence.figures import INK, PALETTE, SMALL, figure_style, legend_below, panels
 from src.evidence.figures.vision import DIVERGING, MODELS
 from src.evidence.records import Record
+from src.evidence.statements import MODELS as NAMES
 
 TITLES = {"in_place": "in place", "permuted": "permuted", "by_class": "by class", "by_image": "by image"}
 TITLES |= {"warped": "warped"}
-NAMES = {"content": "vanilla", "positional": "positional attention"}
 PLACE = (2, 2)  # row and column, from 0, of the patch that is looked at
 
 
