@@ -41,7 +41,7 @@ def record(seeds=SEEDS):
 FIGURES = {
     vision.example_images: "images",
     vision.training_curves: "locality_by_epoch",
-    vision.similarity_grid: "similarity_during",
+    vision.similarity_grid: "similarity_after",
     vision.similarity_thresholded: "similarity_after",
     vision.attention_maps: "attention_positional",
     vision.attention_distance: "distance_by_head",
@@ -127,21 +127,21 @@ def test_training_curves_are_the_mean_over_seeds():
 def test_similarity_of_each_patch_stands_at_its_place():
     run = record()
     figure = vision.similarity_grid(run)
-    assert figure.axes[5].get_title() == "positional, after training"
-    picture, similarity = cells(figure.axes[5]), run.arrays["similarity_after"][1]
+    assert figure.axes[3].get_title() == "positional, after training"
+    picture, similarity = cells(figure.axes[3]), run.arrays["similarity_after"][1]
     for patch in range(PATCHES):
         top, left = 3 * (patch // 3), 4 * (patch % 3)  # tiles of 2 x 3 cells with gaps of one
         tile = picture[top : top + 2, left : left + 3]
         np.testing.assert_array_equal(tile, similarity[patch].reshape(GRID))
     assert np.isnan(picture[2]).all() and np.isnan(picture[:, 3]).all()
-    assert figure.axes[5].images[0].get_clim() == (-1, 1)
+    assert figure.axes[3].images[0].get_clim() == (-1, 1)
 
 
 def test_permuted_similarities_are_those_of_the_permuted_models():
     run = record()
     for stage in ("before", "during", "after"):
         run.arrays[f"similarity_{stage}_permuted"] = -run.arrays[f"similarity_{stage}"]
-    plain, permuted = (cells(vision.similarity_grid(run, permuted=each).axes[5]) for each in (False, True))
+    plain, permuted = (cells(vision.similarity_grid(run, permuted=each).axes[3]) for each in (False, True))
     np.testing.assert_array_equal(permuted, -plain)
 
 
@@ -161,8 +161,8 @@ def test_similarity_of_one_model_alone():
     run = record()
     for stage in ("before", "during", "after"):
         run.arrays[f"similarity_{stage}"] = run.arrays[f"similarity_{stage}"][:1]
-    titles = [ax.get_title() for ax in vision.similarity_grid(run).axes[:3]]
-    assert titles == [f"content, {stage} training" for stage in ("before", "during", "after")]
+    titles = [ax.get_title() for ax in vision.similarity_grid(run).axes[:2]]
+    assert titles == ["content, before training", "content, after training"]
 
 
 def test_attention_is_drawn_relative_to_uniform():

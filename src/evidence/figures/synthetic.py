@@ -166,7 +166,7 @@ def attention_pair(record: Record) -> Figure:
 def _attention(axis: Axes, attention: np.ndarray, title: str, set_size: int, vmax: float | None = None):
     image = axis.imshow(attention, cmap="viridis", vmin=0, vmax=vmax or attention.max())
     ticks = np.arange(0, len(attention), set_size * max(1, len(attention) // (8 * set_size)))
-    axis.set(title=title, xlabel="attended patch j, by set", ylabel="attending patch i, by set")
+    axis.set(title=title, xlabel="attended patch j,\nby set", ylabel="attending patch i, by set")
     axis.set_xticks(ticks - 0.5, ticks)
     axis.set_yticks(ticks - 0.5, ticks)
     axis.label_outer()
@@ -221,11 +221,14 @@ def descent_curves(record: Record) -> Figure:
 
 
 def attention_snapshots(record: Record) -> Figure:
-    """The first repetition's attention at the start, at early stopping and at the end, patches ordered by set."""
+    """The first repetition's attention, patches ordered by set: at the start, at the last step at which association is
+    largest, at early stopping and at the end."""
     step, frames = record.arrays["step"], record.arrays["attention"]
-    chosen = [0, int(np.searchsorted(step, record.parameters["steps"])), len(step) - 1]
+    stop = int(np.searchsorted(step, record.parameters["steps"]))
+    until_stop = record.arrays["association"][0, : stop + 1]
+    chosen = [0, int(np.flatnonzero(until_stop == until_stop.max())[-1]), stop, len(step) - 1]
     with figure_style():
-        figure, axes = panels(1, 3, figsize=(8, 2.8))
+        figure, axes = panels(1, 4, figsize=(9, 2.6))
         for axis, index in zip(axes, chosen, strict=True):
             title = f"iteration {step[index]}"
             image = _attention(

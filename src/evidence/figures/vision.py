@@ -81,16 +81,15 @@ def training_curves(record: RunRecord) -> Figure:
 
 
 def similarity_grid(record: RunRecord, permuted: bool = False) -> Figure:
-    """Similarity of the positional encodings before, during and after training, as the paper draws it.
+    """Similarity of the positional encodings before and after training, as the paper draws it.
 
     At the place of each patch stands a small picture of the whole grid: the similarity of this patch's
     encoding to that of every patch. The colours span [-1, 1] in all panels.
 
-    Arrays: `similarity_before`, `similarity_during`, `similarity_after` (models, patches, patches) in
-    [-1, 1], `grid` = (height, width); with `permuted` those of the models trained on permuted images,
+    Arrays: `similarity_before` and `similarity_after` (models, patches, patches) in [-1, 1], `grid` = (height, width); with `permuted` those of the models trained on permuted images,
     `similarity_…_permuted`.
     """
-    stages = ("before", "during", "after")
+    stages = ("before", "after")
     suffix = "_permuted" if permuted else ""
     return _similarity_panels(
         record, stages, DIVERGING, Normalize(-1, 1), label="cosine similarity of encodings [1]", suffix=suffix
@@ -150,7 +149,6 @@ def attention_distance(record: RunRecord) -> Figure:
             ax.plot(layers + shift, by_head.mean(axis=1), color=PALETTE[model], label=model)
         ax.axhline(uniform, color=PALETTE["reference"], linestyle=":", label="uniform")
         ax.set(xlabel="layer", ylabel="mean attention distance [patches]", xticks=layers)
-        ax.set_ylim(bottom=0)
         ax.legend()
     return figure
 
