@@ -97,7 +97,7 @@ THEORY = (
     ), LAPTOP),
     Claim("linear-fails", "Every generalized linear network errs with probability at least 1/8.",
           "R", "02_theory", "error ≥ 12.5 %", (
-        Statement("error_exact", least(1 / 8), "Where q (D - C) = C² the equal-weights rule errs on {}",
+        Statement("error_exact", least(1 / 8), "Where q (D - C) = C² the linear rule errs on {}",
                   "our choice of q, where the bound holds by arithmetic: Φ(-1) is 15.9 %", SECOND, "every", "%",
                   role="check"),
         Statement("error_exact_authors", least(1 / 8), "In the setting that Figure 4 fits, it errs on {}",

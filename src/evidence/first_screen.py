@@ -53,7 +53,7 @@ def _lost_by_permuting(network: str) -> float:
 
 HEADLINES = {
     "structure": Headline("labelling_accuracy", "The labelling function is right", 1.0),
-    "linear-fails": Headline("error_exact_authors", "The equal-weights rule errs, Figure 4", 1 / 8),
+    "linear-fails": Headline("error_exact_authors", "The linear rule errs, Figure 4", 1 / 8),
     "shortcut-exists": Headline("accuracy_shortcut", "The shortcut is right", 1.0),
     "gaussian": _printed(
         "error_end", "Test error on Gaussian patches", paper_figure("2")["test_error"]["percent"][-1]

@@ -294,9 +294,7 @@ class SamplesNeededSettings(ActivationSettings):
     )
     set_size: int = Field(4, ge=2, description="patches in a set, C, at every D")
     patch_dim: PatchDim = 64
-    linear_error: float = Field(
-        0.118, gt=0, description="error of the equal-weights linear rule, which fixes q at each D"
-    )
+    linear_error: float = Field(0.118, gt=0, description="error of the linear rule, which fixes q at each D")
     samples_per_patch: Sizes = Field(
         [4, 8, 16], min_length=1, description="samples from scratch, in multiples of D, ascending"
     )

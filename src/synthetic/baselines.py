@@ -130,7 +130,7 @@ def lowest_linear_error(num_patches: int, set_size: int, distractor_prob: float)
 
 
 def distractor_prob_at(linear_error: float, num_patches: int, set_size: int) -> float:
-    """The q at which the equal-weights rule's exact error is `linear_error`: what keeps the task as hard at every D."""
+    """The q at which the linear rule's exact error is `linear_error`: what keeps the task as hard at every D."""
     largest = linear_rule_error(num_patches, set_size, 1.0)
     if not 0 < linear_error < largest:
         raise ValueError(

@@ -40,7 +40,7 @@ def frequencies(distribution: SpatialDistribution, sample: SpatialSample) -> dic
 def linear_error_map(
     num_patches: int,
 ) -> tuple[list[int], Float[Tensor, " probs"], Float[Tensor, "probs sizes"]]:
-    """Exact error of the equal-weights linear rule, for set sizes that divide D and 41 distractor probabilities."""
+    """Exact error of the linear rule, for set sizes that divide D and 41 distractor probabilities."""
     set_sizes = [size for size in range(2, num_patches // 2 + 1) if num_patches % size == 0]
     probs = torch.logspace(-2, 0, 41, dtype=torch.float64)
     errors = [[linear_rule_error(num_patches, size, float(q)) for size in set_sizes] for q in probs]

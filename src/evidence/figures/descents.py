@@ -90,21 +90,18 @@ def events_map(records: Sequence[Record]) -> Figure:
         axis.axhline(0, color=INK, linewidth=1)
         axis.axvspan(-log10(3), log10(3), color=INK, alpha=0.2, linewidth=0, label="within a factor of 3")
         colours = SHADES(np.linspace(0, 1, len(records)))
-        for record, colour in zip(records, colours, strict=True):
+        for record, shade in zip(records, colours, strict=True):
             asked = record.parameters
             predicted = record.mean("critical_ratio_log10_predicted")
             name = "D {num_patches}, C {set_size}, q {distractor_prob:.2g}, p {degree}, diagonal {diagonal:g}".format(
                 **asked
             )
             growth = record.arrays["alpha_growth"].mean(0)
-            axis.plot(
-                np.log10(record.arrays["step_ratios"]) - predicted,
-                growth,
-                "o-",
-                color=colour,
-                markersize=3,
-                label=name,
+            look = (
+                {"color": PALETTE["positional"], "zorder": 3} if record.scale == "paper" else {"color": shade}
             )
+            ratios = np.log10(record.arrays["step_ratios"]) - predicted
+            axis.plot(ratios, growth, "o-", **look, markersize=3, label=name)
         axis.set(
             xlabel="log₁₀ of the ratio of the steps,\nover the predicted critical one",
             ylabel="ln (α at the end / α at association)",

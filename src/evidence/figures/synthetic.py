@@ -82,15 +82,16 @@ def linear_error(record: Record) -> Figure:
         figure, axis = panels(figsize=(5.8, 3.6))
         edges = np.arange(len(sizes) + 1) - 0.5
         cells = (edges, _edges(probs), record.arrays["linear_error"])
-        image = axis.pcolormesh(
-            *cells, vmin=0, vmax=0.5, rasterized=True
-        )  # drawn one by one, they leave seams
+        # drawn one by one, cells leave seams
+        image = axis.pcolormesh(*cells, vmin=0, vmax=0.5, rasterized=True)
         hard = sizes**2 / (num_patches - sizes)
-        axis.plot(np.arange(len(sizes)), hard, "o-", color="white", label="q (D − C) = C²")
+        axis.plot(np.arange(len(sizes)), hard, ":", color="white", label="q (D − C) = C²")
+        places = np.arange(len(sizes)), probs, record.arrays["linear_error"]
+        axis.contour(*places, levels=[1 / 8], colors="white", linestyles="--", linewidths=1.5)
+        axis.plot([], [], "--", color="white", linewidth=1.5, label="error 1/8")
         own = np.flatnonzero(sizes == record.parameters["block"] ** 2)  # none for a set of one patch
         prob = np.full(len(own), record.parameters["distractor_prob"])
-        star = {"color": PALETTE["positional"], "markersize": 16, "zorder": 1.9}  # below the dot beside it
-        axis.plot(own, prob, "*", **star, label="this book")
+        axis.plot(own, prob, "*", color=PALETTE["positional"], markersize=14, label="this book")
         axis.set(
             yscale="log",
             ylim=(probs[0], probs[-1]),
@@ -100,7 +101,7 @@ def linear_error(record: Record) -> Figure:
         axis.set_xticks(range(len(sizes)), sizes)
         axis.grid(False)
         axis.legend(loc="lower right", labelcolor="white")
-        figure.colorbar(image, ax=axis, label="error of the equal-weights rule")
+        figure.colorbar(image, ax=axis, label="error of the linear rule")
     return figure
 
 
@@ -131,7 +132,7 @@ def linear_errors(record: Record) -> Figure:
     names = {
         "error_least_squares": "least squares",
         "error_logistic": "logistic",
-        "error_equal_weights": "sum along w*",
+        "error_equal_weights": "linear rule",
         "error_labelling": "labelling function",
     }
     with figure_style():
@@ -144,7 +145,7 @@ def linear_errors(record: Record) -> Figure:
             record.metrics["error_exact_here"][0],
             color=INK,
             linestyle=":",
-            label="sum along w*, exact",
+            label="linear rule, exact",
         )
         axis.set(xlabel="test error", xlim=(0, 0.55))
         axis.set_yticks(range(len(names)), names.values())

@@ -86,8 +86,8 @@ def similarity_grid(record: RunRecord, permuted: bool = False) -> Figure:
     At the place of each patch stands a small picture of the whole grid: the similarity of this patch's
     encoding to that of every patch. The colours span [-1, 1] in all panels.
 
-    Arrays: `similarity_before` and `similarity_after` (models, patches, patches) in [-1, 1], `grid` = (height, width); with `permuted` those of the models trained on permuted images,
-    `similarity_…_permuted`.
+    Arrays: `similarity_before` and `similarity_after` (models, patches, patches) in [-1, 1], `grid` = (height,
+    width); with `permuted` those of the models trained on permuted images, `similarity_…_permuted`.
     """
     stages = ("before", "after")
     suffix = "_permuted" if permuted else ""
