@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from statistics import median
+from statistics import linear_regression, median
 
 import torch
 
@@ -189,10 +189,7 @@ def finish(
 
 def slope(x: list[float], y: list[float]) -> float:
     """Least-squares slope of log y over log x."""
-    u, v = [math.log(a) for a in x], [math.log(b) for b in y]
-    mean_u, mean_v = sum(u) / len(u), sum(v) / len(v)
-    spread = sum((a - mean_u) ** 2 for a in u)
-    return sum((a - mean_u) * (b - mean_v) for a, b in zip(u, v, strict=True)) / spread
+    return linear_regression([*map(math.log, x)], [*map(math.log, y)]).slope
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:

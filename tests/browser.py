@@ -1,6 +1,5 @@
 """A page in headless Chromium, driven through the DevTools protocol over two pipes: no port, no network, no package."""
 
-import base64
 import json
 import os
 import shutil
@@ -127,8 +126,3 @@ class Page:
         """Media features by name, `prefers_reduced_motion="reduce"`."""
         named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.call("Emulation.setEmulatedMedia", features=named)
-
-    def screenshot(self, path: Path) -> None:
-        """The whole page, however tall."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shot["data"]))

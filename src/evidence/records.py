@@ -57,10 +57,6 @@ class Record:
         """Which draws it holds: (seed, index) decides all randomness of a repetition."""
         return tuple((self.seed, index) for index in range(self.parameters.get("num_seeds", 1)))
 
-    def check(self) -> None:
-        """Raise ValueError, one line, where a metric is no list of finite numbers and of None, or an empty one."""
-        check_metrics(self.metrics)
-
     def values(self, metric: str) -> list[float | None]:
         """One value for each repetition. KeyError names the metrics there are."""
         if metric not in self.metrics:
@@ -98,7 +94,7 @@ class Record:
         """Write record.json and arrays.npz into a folder that is there. ValueError where a metric is no number."""
         import numpy as np
 
-        self.check()
+        check_metrics(self.metrics)
         content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "arrays"}
         (folder / "record.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         if self.arrays:

@@ -6,7 +6,7 @@ from math import inf, sqrt
 from statistics import fmean, stdev
 
 from src.evidence.claims import find
-from src.evidence.records import Record, check_repetitions, known, pooled
+from src.evidence.records import Record, check_metrics, check_repetitions, known, pooled
 from src.evidence.statements import Claim, Statement, variant
 from src.experiments.resolve import SCALES
 from src.experiments.settings import REPETITION
@@ -102,7 +102,7 @@ def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verd
     for group in groups.values():
         check_repetitions(group)
         for each in group:
-            each.check()
+            check_metrics(each.metrics)
     statements = claim.statements_at(scale)
     findings = [_find(each, name, group) for name, group in groups.items() if group for each in statements]
     return Verdict(claim, scale, tuple(findings), tuple(each for group in groups.values() for each in group))

@@ -66,24 +66,15 @@ def resolve(
     *,
     preset: str = LAPTOP,
     claim: str | None = None,
+    checks: Iterable[Callable[[Parameters], None]] = (),
 ) -> Parameters:
     """A chapter's settings: its defaults, overridden by the preset, overridden by values or texts `name=value`.
 
     Raises
     ------
-    ValueError : unknown chapter, preset or name, a wrong type, a value out of range.
+    ValueError : unknown chapter, preset or name, a wrong type, a value out of range, or one that a check refuses; where
+        the preset says it, its file is named.
     """
-    return _resolved(chapter, overrides, preset, claim)
-
-
-def _resolved(
-    chapter: str,
-    overrides: Mapping[str, object] | Iterable[str],
-    preset: str,
-    claim: str | None,
-    checks: Iterable[Callable[[Parameters], None]] = (),
-) -> Parameters:
-    """The settings, checked; a refusal of what a preset says names its file."""
     page = CHAPTERS[chapter_of(chapter)]
     if not isinstance(overrides, Mapping):
         overrides = dict(parse(text, page.settings) for text in overrides)
@@ -108,7 +99,7 @@ def resolve_run(
     claim: str | None = None,
 ) -> Parameters:
     """`resolve`, for a run that is to begin: ValueError, too, where it would not fit the memory, or never end."""
-    return _resolved(chapter, overrides, preset, claim, (check_memory, check_counts))
+    return resolve(chapter, overrides, preset=preset, claim=claim, checks=(check_memory, check_counts))
 
 
 def parse(text: str, kind: type[Parameters], option: str = "-p") -> tuple[str, object]:

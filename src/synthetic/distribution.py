@@ -40,11 +40,7 @@ class SpatialDistribution:
     noise_std: float | None = None
 
     def __post_init__(self) -> None:
-        norm = self.feature.norm().item()
-        if abs(norm - 1) > 1e-3:
-            raise ValueError(
-                f"feature has norm {norm:.4g}; a unit vector is needed: feature / feature.norm()"
-            )
+        check_unit(self.feature)
         if not 0 <= self.distractor_prob <= 1:
             nearest = min(max(self.distractor_prob, 0), 1)
             raise ValueError(
@@ -112,3 +108,10 @@ def random_feature(
     device = generator.device if generator is not None else "cpu"
     direction = torch.randn(patch_dim, generator=generator, device=device, dtype=dtype)
     return direction / direction.norm()
+
+
+def check_unit(feature: Float[Tensor, " dim"]) -> None:
+    """ValueError unless the feature w* has norm 1."""
+    norm = feature.norm().item()
+    if abs(norm - 1) > 1e-3:
+        raise ValueError(f"feature has norm {norm:.4g}; a unit vector is needed: feature / feature.norm()")

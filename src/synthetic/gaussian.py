@@ -7,6 +7,7 @@ from torch import Tensor
 
 from src.common.shapes import Float
 from src.structure import Partition
+from src.synthetic.distribution import check_unit
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,7 @@ class GaussianDistribution:
     linear: float = 4.0
 
     def __post_init__(self) -> None:
-        norm = self.feature.norm().item()
-        if abs(norm - 1) > 1e-3:
-            raise ValueError(
-                f"feature has norm {norm:.4g}; a unit vector is needed: feature / feature.norm()"
-            )
+        check_unit(self.feature)
         if self.linear < 0:
             raise ValueError(f"linear = {self.linear} is negative; the nearest allowed: 0.0")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from src.common.shapes import Bool, Float
-from src.synthetic.distribution import SpatialSample
+from src.synthetic.distribution import SpatialSample, check_unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,7 @@ class OverlappingSets:
     miss_prob: float = 0.0
 
     def __post_init__(self) -> None:
+        check_unit(self.feature)
         if not self.member.any(1).all():
             raise ValueError("member has a set without patches; each needs one at least")
         for name in ("distractor_prob", "miss_prob"):

@@ -30,7 +30,6 @@ from src.vision.images import ImageSet, StreamedImages
 from src.vision.progress import Progress
 from src.vision.settings import TrainingSettings
 from src.vision.steps import Step, checked_logits, execution, fastest_precision
-from src.vision.steps import parameter_groups as parameter_groups
 
 CHECK_EVERY = 20  # steps between looks at the loss, each of which waits for the device
 

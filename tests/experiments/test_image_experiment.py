@@ -97,11 +97,13 @@ def test_both_models_of_a_repetition_begin_alike_and_a_permuted_one_too():
     assert torch.equal(plain.model.permutation, torch.arange(len(order)))
 
 
-def test_an_experiment_that_was_cut_off_goes_on_from_its_checkpoints(tmp_path):
+def test_an_experiment_goes_on_from_its_checkpoints_and_leaves_finished_ones_alone(tmp_path):
     settings = TINY.changed(checkpoint_folder=str(tmp_path / "checkpoints"), permute=True)
     first = images.run(settings)
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()}
     again = images.run(settings)
-    assert again.metrics == first.metrics
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()} == files
+    assert again.metrics == first.metrics and len(files) == 3
     assert first.notes["resumed_seconds"] == 0 < again.notes["resumed_seconds"]
     assert "sources" not in again.notes
 
@@ -113,15 +115,6 @@ def test_a_record_tells_that_another_source_began_the_training(tmp_path, monkeyp
         images.run(settings)
     first, second = images.run(settings).notes["sources"]
     assert first == "000000000000" != second
-
-
-def test_checkpoints_of_a_finished_training_are_left_alone(tmp_path):
-    settings = TINY.changed(checkpoint_folder=str(tmp_path / "checkpoints"), permute=True)
-    images.run(settings)
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()}
-    assert len(files) == 3
-    images.run(settings)
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()} == files
 
 
 def test_settings_are_tried_out_on_validation_images():
