@@ -50,6 +50,7 @@ CHAPTERS = {
         of.TransferSettings,
         {"num_seeds": 2, "num_samples": 4000, "sample_sizes": [3, 10, 30, 100, 300]},
         measures=("transfer",),
+        shows=RECORDS,
     ),
     "05_cifar": Chapter(
         of.ImagesSettings, {"epochs": 4, "permute": False}, measures=("positional-cifar10",), shows=RECORDS

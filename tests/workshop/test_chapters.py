@@ -35,8 +35,8 @@ STUDIES_ON_IMAGES = {"layers", "disorder"}
 NEIGHBOURS = {"neighbours", "probes", "algorithms", "cells", "given"}
 BEYOND = STUDIES | STUDIES_ON_IMAGES | NEIGHBOURS
 DRAWS_RECORDS = IMAGES | BEYOND
-DRAWS_RECORDS |= {"intro", "02_theory", "03_synthetic_training", "claims", "figures", "scale", "status"}
-EVERY = DRAWS_RECORDS | {"01_dataset", "04_transfer", "speed"}
+DRAWS_RECORDS |= THEORY - {"01_dataset"} | {"intro", "claims", "figures", "scale", "status"}
+EVERY = DRAWS_RECORDS | {"01_dataset", "speed"}
 
 
 @cache
