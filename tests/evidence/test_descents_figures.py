@@ -8,27 +8,14 @@ from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 from src.synthetic.baselines import linear_rule_error
 from src.synthetic.exact import bayes_error
+from tests.records import record
 
 SEEDS, PATCHES = 3, 4
 
 
 def planted(arrays, parameters=None, metrics=None) -> Record:
-    return Record(
-        claim="realistic",
-        chapter="03_synthetic_training",
-        parameters=parameters or {},
-        seed=0,
-        scale="laptop",
-        metrics=metrics or {},
-        device="",
-        versions={},
-        commit="",
-        source_digest="",
-        started="",
-        wall_seconds=1.0,
-        peak_memory_bytes=1,
-        arrays={name: np.asarray(array) for name, array in arrays.items()},
-    )
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    return record(metrics or {}, claim="realistic", parameters=parameters or {}, arrays=arrays)
 
 
 def figure_4_record():

@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -7,16 +5,18 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from src.evidence.figures import PALETTE, vision
+from src.evidence.records import Record
+from tests.records import record
 
 GRID = (2, 3)
 MODELS, SEEDS, EPOCHS, DEPTH, HEADS, PATCHES = 2, 3, 4, 2, 3, 6
 
 
-def record(seeds=SEEDS):
+def planted(seeds=SEEDS) -> Record:
     draw = np.random.default_rng(0)
     attention = draw.dirichlet(np.ones(PATCHES + 1), size=(2, DEPTH, HEADS, PATCHES + 1))
     curve = (MODELS, seeds, EPOCHS)
-    return SimpleNamespace(
+    return record(
         arrays={
             **{f"similarity_{s}": draw.uniform(-1, 1, (2, 6, 6)) for s in ("before", "during", "after")},
             "grid": np.array(GRID),
@@ -34,7 +34,6 @@ def record(seeds=SEEDS):
             for model in ("content", "positional", "convnet")
             for kind in ("", "_permuted")
         },
-        parameters={},
     )
 
 
@@ -53,7 +52,7 @@ FIGURES = {
 @pytest.mark.parametrize("figure_of", FIGURES, ids=lambda f: f.__name__)
 class TestEveryFigure:
     def test_is_drawn_with_named_axes_on_a_transparent_page(self, figure_of):
-        figure = figure_of(record())
+        figure = figure_of(planted())
         assert isinstance(figure, Figure)
         assert figure.get_facecolor()[3] == 0
         for ax in figure.axes:
@@ -64,17 +63,17 @@ class TestEveryFigure:
         figure.canvas.draw()
 
     def test_leaves_the_record_and_pyplot_as_they_were(self, figure_of):
-        used, fresh, style = record(), record(), dict(plt.rcParams)
+        used, fresh, style = planted(), planted(), dict(plt.rcParams)
         figure_of(used)
         assert all(np.array_equal(used.arrays[name], array) for name, array in fresh.arrays.items())
         assert used.metrics == fresh.metrics
         assert plt.get_fignums() == [] and dict(plt.rcParams) == style
 
     def test_one_seed_is_enough(self, figure_of):
-        assert isinstance(figure_of(record(seeds=1)), Figure)
+        assert isinstance(figure_of(planted(seeds=1)), Figure)
 
     def test_says_what_is_missing(self, figure_of):
-        empty = SimpleNamespace(arrays={"other": np.zeros(1)}, metrics={"loss": [1.0]}, parameters={})
+        empty = record({"loss": [1.0]}, parameters={}, arrays={"other": np.zeros(1)})
         with pytest.raises(ValueError, match="the record has no") as error:
             figure_of(empty)
         assert "it has other" in str(error.value) or "it has loss" in str(error.value)
@@ -86,14 +85,14 @@ def cells(ax):
 
 
 def test_example_images_are_the_images_with_their_labels():
-    run = record()
+    run = planted()
     axes = vision.example_images(run).axes
     assert [ax.get_title() for ax in axes] == [str(label) for label in range(12)]
     assert all(np.array_equal(ax.images[0].get_array(), run.arrays["images"][i]) for i, ax in enumerate(axes))
 
 
 def test_long_names_of_classes_do_not_run_into_each_other():
-    run = record()
+    run = planted()
     names = [
         "great white shark, white shark, man-eater, man-eating shark",
         "jack-o'-lantern",
@@ -113,7 +112,7 @@ def test_long_names_of_classes_do_not_run_into_each_other():
 
 
 def test_training_curves_are_the_mean_over_seeds():
-    run = record()
+    run = planted()
     for ax, name in zip(vision.training_curves(run).axes, ("loss", "accuracy", "locality"), strict=True):
         values = run.arrays[f"{name}_by_epoch"]
         for line, by_seed, model in zip(ax.lines[:2], values, vision.MODELS, strict=True):
@@ -121,11 +120,11 @@ def test_training_curves_are_the_mean_over_seeds():
             np.testing.assert_array_equal(line.get_xdata(), range(0 if name == "locality" else 1, EPOCHS + 1))
             assert line.get_color() == PALETTE[model]
         assert len(ax.collections) == 2  # the bands
-    assert [len(ax.collections) for ax in vision.training_curves(record(seeds=1)).axes] == [0, 0, 0]
+    assert [len(ax.collections) for ax in vision.training_curves(planted(seeds=1)).axes] == [0, 0, 0]
 
 
 def test_similarity_of_each_patch_stands_at_its_place():
-    run = record()
+    run = planted()
     figure = vision.similarity_grid(run)
     assert figure.axes[3].get_title() == "positional, after training"
     picture, similarity = cells(figure.axes[3]), run.arrays["similarity_after"][1]
@@ -138,7 +137,7 @@ def test_similarity_of_each_patch_stands_at_its_place():
 
 
 def test_permuted_similarities_are_those_of_the_permuted_models():
-    run = record()
+    run = planted()
     for stage in ("before", "during", "after"):
         run.arrays[f"similarity_{stage}_permuted"] = -run.arrays[f"similarity_{stage}"]
     plain, permuted = (cells(vision.similarity_grid(run, permuted=each).axes[3]) for each in (False, True))
@@ -146,7 +145,7 @@ def test_permuted_similarities_are_those_of_the_permuted_models():
 
 
 def test_threshold():
-    run = record()
+    run = planted()
     run.arrays["similarity_after"][0, 0] = [0.54, 0.55, 0.56, -1, 1, 0]
     tile = cells(vision.similarity_thresholded(run).axes[1])[:2, :3]
     np.testing.assert_array_equal(tile, [[0, 1, 1], [0, 1, 0]])
@@ -158,7 +157,7 @@ def test_threshold():
 
 
 def test_similarity_of_one_model_alone():
-    run = record()
+    run = planted()
     for stage in ("before", "during", "after"):
         run.arrays[f"similarity_{stage}"] = run.arrays[f"similarity_{stage}"][:1]
     titles = [ax.get_title() for ax in vision.similarity_grid(run).axes[:2]]
@@ -166,13 +165,13 @@ def test_similarity_of_one_model_alone():
 
 
 def test_attention_is_drawn_relative_to_uniform():
-    run = record()
+    run = planted()
     picture = cells(vision.attention_maps(run).axes[1])
     np.testing.assert_allclose(picture[8:15, 16:23], run.arrays["attention_positional"][1, 2] * 7)
 
 
 def test_uniform_attention_distance_is_of_the_grid():
-    ax = vision.attention_distance(record()).axes[0]
+    ax = vision.attention_distance(planted()).axes[0]
     (uniform,) = [line for line in ax.lines if line.get_label() == "uniform"]
     pairs = [np.hypot(a - c, b - d) for a in (0, 1) for b in range(3) for c in (0, 1) for d in range(3)]
     assert uniform.get_ydata()[0] == pytest.approx(np.mean(pairs))
@@ -183,7 +182,7 @@ def test_uniform_attention_distance_is_of_the_grid():
     [(vision.accuracy_by_model, [""]), (vision.permutation_effect, ["", "_permuted"])],
 )
 def test_every_seed_is_a_point(figure_of, kinds):
-    run = record()
+    run = planted()
     ax = figure_of(run).axes[0]
     clouds = [cloud for cloud in ax.collections if isinstance(cloud, PathCollection)]
     drawn = sorted(y for cloud in clouds for _, y in cloud.get_offsets())
@@ -194,7 +193,7 @@ def test_every_seed_is_a_point(figure_of, kinds):
 
 
 def test_models_that_were_not_measured_are_left_out():
-    run = record()
+    run = planted()
     del run.metrics["accuracy_convnet_permuted"]
     labels = [text.get_text() for text in vision.permutation_effect(run).axes[0].get_xticklabels()]
     assert labels == ["content, plain", "content, permuted", "positional, plain", "positional, permuted"]

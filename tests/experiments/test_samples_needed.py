@@ -8,7 +8,6 @@ import pytest
 
 from src.evidence.figures.scale import accuracy_by_samples
 from src.evidence.figures.scale import samples_needed as figure_of
-from src.evidence.records import Record
 from src.experiments.samples_needed import (
     MARGINS,
     crossing,
@@ -19,6 +18,7 @@ from src.experiments.samples_needed import (
     slope,
 )
 from src.experiments.settings import SamplesNeededSettings
+from tests.records import record
 
 SIZES = np.array([[1, 4, 16], [10, 100, 1000]])
 THRESHOLD = np.array([0.9, 0.8])
@@ -125,9 +125,7 @@ def shown():
         metrics |= {f"{name}_{margin}": [value] for name, value in slopes.items()}
         needed |= {f"{name}_{margin}": value for name, value in counts.items()}
         needed[f"threshold_{margin}"] = HALF
-    place = ("samples-needed", "scale", {"seed": 0, "num_seeds": 2}, 0, "laptop")
-    origin = ("cpu", {"torch": "2"}, "c", "d", "2026-01-01", 1.0, 1)
-    return Record(*place, metrics, *origin, arrays=measured | needed)
+    return record(metrics, claim="samples-needed", chapter="scale", arrays=measured | needed)
 
 
 def test_the_figure_draws_means_thresholds_and_counts(shown):

@@ -21,13 +21,15 @@ from src.evidence.records import Record, load_records
 from src.vision.images import load_images
 from src.workshop import book, chapters, measure, runs, sweep
 from src.workshop.runs import BOOK
+from tests.records import record
 
 TINY = ["-p", "num_seeds=1", "-p", "num_samples=50", "-p", "device=cpu"]
-RECORD = Record(
-    claim="structure", chapter="01_dataset", parameters={"seed": 0}, seed=0, scale="laptop", device="CPU",
-    metrics={"accuracy": [0.9371, 0.9]}, versions={}, commit="1", source_digest="2", started="now",
-    wall_seconds=1.5, peak_memory_bytes=10, arrays={"curve": np.linspace(0, 1, 50)},
-)  # fmt: skip
+RECORD = record(
+    {"accuracy": [0.9371, 0.9]},
+    claim="structure",
+    parameters={"seed": 0},
+    arrays={"curve": np.linspace(0, 1, 50)},
+)
 VISION = [f"-p{name}={value}" for name, value in IMAGES.items()]
 
 

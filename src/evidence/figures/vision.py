@@ -1,12 +1,9 @@
 """Pictures of the vision half. Each function takes a record and returns a Figure; none changes a number.
 
-A record is any object with `arrays` (name -> numpy array), `metrics` (name -> one value per seed) and
-`parameters`. Arrays over models are ordered as `MODELS`;
-the similarity pictures also take the first model alone.
+Arrays over models are ordered as `MODELS`; the similarity pictures also take the first model alone.
 """
 
 from textwrap import fill
-from typing import Protocol, runtime_checkable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from src.evidence.figures import DESK, INK, PALETTE, SMALL, figure_style, panels
+from src.evidence.records import Record
 
 MODELS = ("content", "positional")
 THRESHOLD = 0.55  # of the paper's picture
@@ -25,16 +23,7 @@ PIXELS = 450  # that the widest panel has on a page
 DIVERGING = sns.color_palette("vlag", as_cmap=True).with_extremes(bad=INK)
 
 
-@runtime_checkable
-class RunRecord(Protocol):
-    """What the figures read of a record."""
-
-    arrays: dict
-    metrics: dict
-    parameters: dict
-
-
-def example_images(record: RunRecord) -> Figure:
+def example_images(record: Record) -> Figure:
     """Images of the data set with their labels.
 
     Arrays: `images` (n, height, width, 3) uint8, `labels` (n,).
@@ -54,7 +43,7 @@ def example_images(record: RunRecord) -> Figure:
     return figure
 
 
-def training_curves(record: RunRecord) -> Figure:
+def training_curves(record: Record) -> Figure:
     """Loss, validation accuracy and locality by epoch: mean over seeds, band of one standard deviation.
 
     Arrays: `loss_by_epoch`, `accuracy_by_epoch`, `locality_by_epoch` (models, seeds, epochs). The last epoch
@@ -80,7 +69,7 @@ def training_curves(record: RunRecord) -> Figure:
     return figure
 
 
-def similarity_grid(record: RunRecord, permuted: bool = False) -> Figure:
+def similarity_grid(record: Record, permuted: bool = False) -> Figure:
     """Similarity of the positional encodings before and after training, as the paper draws it.
 
     At the place of each patch stands a small picture of the whole grid: the similarity of this patch's
@@ -96,7 +85,7 @@ def similarity_grid(record: RunRecord, permuted: bool = False) -> Figure:
     )
 
 
-def similarity_thresholded(record: RunRecord, threshold: float = THRESHOLD) -> Figure:
+def similarity_thresholded(record: Record, threshold: float = THRESHOLD) -> Figure:
     """Which encodings are more similar than the threshold, before and after training.
 
     Arrays: `similarity_before`, `similarity_after` (models, patches, patches) in [-1, 1],
@@ -110,7 +99,7 @@ def similarity_thresholded(record: RunRecord, threshold: float = THRESHOLD) -> F
     return figure
 
 
-def attention_maps(record: RunRecord) -> Figure:
+def attention_maps(record: Record) -> Figure:
     """Attention of every layer and head of both models; a row of a picture is the token that looks.
 
     The colours show attention relative to uniform attention, on a log scale: the white middle is 1 / tokens.
@@ -130,7 +119,7 @@ def attention_maps(record: RunRecord) -> Figure:
     return figure
 
 
-def attention_distance(record: RunRecord) -> Figure:
+def attention_distance(record: Record) -> Figure:
     """Mean distance between a patch and where it looks, for every head, by layer.
 
     Lines join the layers' means over heads; the dotted line is the distance of uniform attention.
@@ -153,7 +142,7 @@ def attention_distance(record: RunRecord) -> Figure:
     return figure
 
 
-def accuracy_by_model(record: RunRecord) -> Figure:
+def accuracy_by_model(record: Record) -> Figure:
     """Test accuracy of each model: a point per seed, mean and standard deviation over seeds beside them.
 
     Metrics: `accuracy_content`, `accuracy_positional` and, where measured, `accuracy_convnet`, in [0, 1].
@@ -169,7 +158,7 @@ def accuracy_by_model(record: RunRecord) -> Figure:
     return figure
 
 
-def permutation_effect(record: RunRecord) -> Figure:
+def permutation_effect(record: Record) -> Figure:
     """Test accuracy on plain images (filled) and with one fixed permutation of the patches (open).
 
     Metrics: `accuracy_{model}` and `accuracy_{model}_permuted` in [0, 1], one value per seed, for the
@@ -193,7 +182,7 @@ def permutation_effect(record: RunRecord) -> Figure:
     return figure
 
 
-def _arrays(record: RunRecord, *names: str) -> list[np.ndarray]:
+def _arrays(record: Record, *names: str) -> list[np.ndarray]:
     missing = [name for name in names if name not in record.arrays]
     if missing:
         have = ", ".join(sorted(record.arrays)) or "none"
@@ -201,7 +190,7 @@ def _arrays(record: RunRecord, *names: str) -> list[np.ndarray]:
     return [np.asarray(record.arrays[name]) for name in names]
 
 
-def _measured(record: RunRecord, *patterns: str) -> list[str]:
+def _measured(record: Record, *patterns: str) -> list[str]:
     """Models, in a fixed order, for which the record has every metric of the patterns."""
     models = [
         model for model in (*MODELS, "convnet") if all(p.format(model) in record.metrics for p in patterns)
