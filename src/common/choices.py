@@ -56,6 +56,28 @@ def closest(given: object, allowed: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(shown(given, 100, quoted=False), allowed, n=1, cutoff=0)), None)
 
 
+def check_positive(**arguments: int) -> None:
+    """ValueError names the first that is below 1."""
+    for name, value in arguments.items():
+        if value < 1:
+            raise ValueError(refusal(name, value, "an integer >= 1", 1))
+
+
+def check_multiple(name: str, value: int, of: str, unit: int) -> None:
+    """ValueError unless `unit`, which is called `of`, divides the value."""
+    if value % unit:
+        raise ValueError(
+            refusal(name, value, f"a multiple of {of} = {unit}", max(1, round(value / unit)) * unit)
+        )
+
+
+def check_share(**arguments: float) -> None:
+    """ValueError names the first that is not in [0, 1]."""
+    for name, value in arguments.items():
+        if not 0 <= value <= 1:
+            raise ValueError(refusal(name, value, "a share from 0 to 1", min(max(value, 0), 1)))
+
+
 def nearest_divisor(number: int, wanted: int) -> int:
     """The divisor of `number` closest to `wanted`; 1 or `number` where there is none nearby."""
     wanted = min(max(wanted, 1), number)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from src.common.choices import check_share, refusal
 from src.common.shapes import Float, Int
 from src.structure import Partition
 
@@ -41,15 +42,11 @@ class SpatialDistribution:
 
     def __post_init__(self) -> None:
         check_unit(self.feature)
-        if not 0 <= self.distractor_prob <= 1:
-            nearest = min(max(self.distractor_prob, 0), 1)
-            raise ValueError(
-                f"distractor_prob = {self.distractor_prob} is not in [0, 1]; the nearest: {nearest}"
-            )
+        check_share(distractor_prob=self.distractor_prob)
         if self.noise_std is None:
             object.__setattr__(self, "noise_std", self.feature.numel() ** -0.5)
         if self.noise_std < 0:
-            raise ValueError(f"noise_std = {self.noise_std} is negative; the nearest allowed: 0.0")
+            raise ValueError(refusal("noise_std", self.noise_std, "a number >= 0", 0.0))
         object.__setattr__(self, "partition", self.partition.to(self.feature.device))
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> SpatialSample:

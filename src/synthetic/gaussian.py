@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from src.common.choices import refusal
 from src.common.shapes import Float
 from src.structure import Partition
 from src.synthetic.distribution import check_unit
@@ -44,7 +45,7 @@ class GaussianDistribution:
     def __post_init__(self) -> None:
         check_unit(self.feature)
         if self.linear < 0:
-            raise ValueError(f"linear = {self.linear} is negative; the nearest allowed: 0.0")
+            raise ValueError(refusal("linear", self.linear, "a number >= 0", 0.0))
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> GaussianSample:
         """Draw `n` >= 1 independent inputs with their labels."""

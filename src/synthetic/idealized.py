@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from src.common.choices import check_share
 from src.common.shapes import Float
 from src.structure import Partition, check_set_size
 from src.synthetic.distribution import SpatialSample
@@ -174,9 +175,7 @@ def sample_counts(
     generator: torch.Generator | None = None,
 ) -> PatternCounts:
     """Draw `n` inputs as pattern counts, in float64: one informative set, and L - 1 sets from the multinomial."""
-    if not 0 <= distractor_prob <= 1:
-        nearest = min(max(distractor_prob, 0), 1)
-        raise ValueError(f"distractor_prob = {distractor_prob} is not in [0, 1]; the nearest: {nearest}")
+    check_share(distractor_prob=distractor_prob)
     device = generator.device if generator is not None else torch.device("cpu")
     patterns = all_patterns(set_size).to(device)
     label = torch.rand(n, generator=generator, device=device, dtype=torch.float64).sub(0.5).sign_()

@@ -6,6 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from src.common.choices import refusal
 from src.common.shapes import Bool, Float
 
 
@@ -152,8 +153,6 @@ def activation_and_slope(x: Tensor, degree: int, linear_coefficient: float) -> t
 def check_activation(degree: int, linear_coefficient: float) -> None:
     """Raise ValueError unless the degree is odd and >= 3 and the linear coefficient is not negative."""
     if degree < 3 or degree % 2 == 0:
-        raise ValueError(
-            f"degree = {degree}: an odd integer >= 3 is needed; the nearest: {max(3, degree + 1)}"
-        )
+        raise ValueError(refusal("degree", degree, "an odd integer >= 3", max(3, degree + 1)))
     if linear_coefficient < 0:
-        raise ValueError(f"linear_coefficient = {linear_coefficient} is negative; the nearest allowed: 0.0")
+        raise ValueError(refusal("linear_coefficient", linear_coefficient, "a number >= 0", 0.0))

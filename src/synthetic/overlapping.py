@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from src.common.choices import check_share
 from src.common.shapes import Bool, Float
 from src.synthetic.distribution import SpatialSample, check_unit
 
@@ -31,9 +32,7 @@ class OverlappingSets:
         check_unit(self.feature)
         if not self.member.any(1).all():
             raise ValueError("member has a set without patches; each needs one at least")
-        for name in ("distractor_prob", "miss_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} = {getattr(self, name)} is not in [0, 1]")
+        check_share(distractor_prob=self.distractor_prob, miss_prob=self.miss_prob)
 
     def co_membership(
         self, weight: Float[torch.Tensor, " sets"] | None = None

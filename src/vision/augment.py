@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from src.common.choices import one_of
+from src.common.choices import check_share, one_of, refusal
 from src.common.shapes import Bool, Float, Int64, Shaped, UInt8
 
 POLICIES = ("autoaugment-cifar10", "autoaugment-svhn", "autoaugment-imagenet", "randaugment")
@@ -58,13 +58,10 @@ class Augmentation:
     def __post_init__(self):
         for name in ("crop_padding", "resized_crop", "mixup", "cutmix"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 0; the nearest: 0")
-        if self.resized_crop > 1:
-            raise ValueError(f"resized_crop={self.resized_crop} must be at most 1, a share; the nearest: 1")
+                raise ValueError(refusal(name, getattr(self, name), "a number >= 0", 0))
+        check_share(resized_crop=self.resized_crop)
         if self.resized_crop and self.crop_padding:
-            raise ValueError(
-                f"crop_padding={self.crop_padding} must be 0 beside resized_crop, which replaces it"
-            )
+            raise ValueError(refusal("crop_padding", self.crop_padding, "no padding beside resized_crop", 0))
         if self.policy is not None:
             one_of("policy", self.policy, POLICIES)
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from src.common.choices import refusal
 from src.common.shapes import Float
 
 
@@ -34,7 +35,7 @@ class SmallConvNet(nn.Sequential):
     ):
         if width < 8 or width % 8:
             nearest = max(1, round(width / 8)) * 8
-            raise ValueError(f"width={width} must be a multiple of 8; nearest: {nearest}")
+            raise ValueError(refusal("width", width, "a multiple of 8", nearest))
         stages = [
             nn.Sequential(_convolution(inputs, outputs), _convolution(outputs, outputs))
             for inputs, outputs in [(in_channels, width), (width, 2 * width), (2 * width, 4 * width)]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from src.common.choices import check_multiple, check_positive
 from src.common.shapes import Float, Int, Shaped
-from src.vision.vit import check_multiple, check_positive
 
 
 def permute_patches(

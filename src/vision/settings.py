@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from src.common.choices import one_of
+from src.common.choices import one_of, refusal
 from src.vision.augment import UNCHANGED, Augmentation
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
@@ -68,15 +68,15 @@ class TrainingSettings:
         )
         for name, bound in least.items():
             if not getattr(self, name) >= bound:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} must be at least {bound}; the nearest: {bound}"
-                )
+                raise ValueError(refusal(name, getattr(self, name), f"a number >= {bound}", bound))
         if self.label_smoothing >= 1:
-            raise ValueError(f"label_smoothing={self.label_smoothing} must be less than 1; usual: 0.1")
+            raise ValueError(refusal("label_smoothing", self.label_smoothing, "a number below 1", 0.1))
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas={self.betas} must be at least 0 and less than 1; usual: (0.9, 0.999)")
+            raise ValueError(refusal("betas", self.betas, "each at least 0 and below 1", (0.9, 0.999)))
         if self.gradient_clip is not None and not self.gradient_clip > 0:
-            raise ValueError(f"gradient_clip={self.gradient_clip} must be positive; None for no limit")
+            raise ValueError(
+                refusal("gradient_clip", self.gradient_clip, "a number above 0, or None for no limit,")
+            )
         one_of("precision", self.precision, PRECISIONS)
         if not isinstance(self.compile, bool):
             one_of("compile", self.compile, COMPILE)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.common.choices import refusal
 from src.common.memory import keep_freed_memory
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int64
@@ -278,12 +279,13 @@ def _start(
 ) -> _Run:
     batch, processes = settings.batch_size, fabric.world_size
     if batch > len(train):
-        raise ValueError(f"batch_size={batch} must be at most {len(train)}, the number of training images")
+        needed = f"at most {len(train)}, the number of training images,"
+        raise ValueError(refusal("batch_size", batch, needed, len(train)))
     in_pairs = bool(settings.augmentation.mixup or settings.augmentation.cutmix)
     if batch % (unit := processes * (1 + in_pairs)):
         why = f"{processes} process(es){', images mixed in pairs' if in_pairs else ''}"
-        nearest = max(1, batch // unit) * unit
-        raise ValueError(f"batch_size={batch} must be a multiple of {unit}: {why}; the nearest: {nearest}")
+        needed = f"a multiple of {unit} ({why})"
+        raise ValueError(refusal("batch_size", batch, needed, max(1, batch // unit) * unit))
     if fabric.device.type == "cpu":
         keep_freed_memory()
     models, train = [model.to(fabric.device) for model in models], train.to(fabric.device)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from src.common.choices import one_of
+from src.common.choices import check_multiple, check_positive, one_of
 from src.common.shapes import Float
 from src.vision.attention import Attention
 from src.vision.fast import fast_logits, positional_attention
@@ -215,15 +215,3 @@ class VisionTransformer(nn.Module):
             )
         if not images.is_floating_point():
             raise ValueError(f"images: expected floating point, got {images.dtype}; scale them first")
-
-
-def check_positive(**arguments: int) -> None:
-    for name, value in arguments.items():
-        if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1; nearest: 1")
-
-
-def check_multiple(name: str, value: int, of: str, unit: int) -> None:
-    if value % unit:
-        nearest = max(1, round(value / unit)) * unit
-        raise ValueError(f"{name}={value} must be a multiple of {of}={unit}; nearest: {nearest}")

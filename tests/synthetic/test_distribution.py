@@ -100,9 +100,9 @@ def test_same_generator_same_sample_and_dtype_of_the_feature():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"distractor_prob": 1.5}, r"distractor_prob = 1.5 is not in \[0, 1\]; the nearest: 1"),
-        ({"distractor_prob": -0.1}, r"distractor_prob = -0.1 is not in \[0, 1\]; the nearest: 0"),
-        ({"noise_std": -1.0}, "noise_std = -1.0 is negative; the nearest allowed: 0.0"),
+        ({"distractor_prob": 1.5}, r"distractor_prob = 1.5: a share from 0 to 1 is needed; the nearest: 1"),
+        ({"distractor_prob": -0.1}, r"distractor_prob = -0.1: a share from 0 to 1 is needed; the nearest: 0"),
+        ({"noise_std": -1.0}, "noise_std = -1.0: a number >= 0 is needed; the nearest: 0.0"),
         ({"feature": torch.ones(4)}, "feature has norm 2; a unit vector is needed"),
     ],
 )

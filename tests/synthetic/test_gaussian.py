@@ -35,7 +35,7 @@ def test_a_rule_that_weighs_all_patches_alike_errs_as_the_notes_say(linear, erro
 
 
 def test_wrong_input_is_one_clear_line():
-    with pytest.raises(ValueError, match=r"linear = -1\.0 is negative; the nearest allowed: 0\.0"):
+    with pytest.raises(ValueError, match=r"linear = -1\.0: a number >= 0 is needed; the nearest: 0\.0"):
         distribution(-1.0)
     with pytest.raises(ValueError, match="n = 0: at least 1 sample is needed"):
         distribution(4.0).sample(0)

@@ -98,7 +98,7 @@ def test_divergence_keeps_the_trajectory():
     ("change", "text"),
     [
         ({"set_size": 5}, "set_size = 5 does not divide num_patches = 16; the nearest that does: 4"),
-        ({"distractor_prob": 2.0}, r"distractor_prob = 2.0 is not in \[0, 1\]"),
+        ({"distractor_prob": 2.0}, r"distractor_prob = 2.0: a share from 0 to 1 is needed"),
         ({"degree": 2}, "degree = 2: an odd integer >= 3 is needed"),
         ({"num_samples": 0}, "num_samples = 0: an integer >= 1 is needed"),
         ({"steps": -3}, "steps = -3: an integer >= 1 is needed"),

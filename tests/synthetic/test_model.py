@@ -59,7 +59,10 @@ def test_init_scale_sets_the_start():
     [
         ({"degree": 4}, "degree = 4: an odd integer >= 3 is needed; the nearest: 5"),
         ({"degree": 1}, "degree = 1: an odd integer >= 3 is needed; the nearest: 3"),
-        ({"linear_coefficient": -0.1}, "linear_coefficient = -0.1 is negative; the nearest allowed: 0.0"),
+        (
+            {"linear_coefficient": -0.1},
+            "linear_coefficient = -0.1: a number >= 0 is needed; the nearest: 0.0",
+        ),
     ],
 )
 def test_wrong_activation_is_refused(arguments, text):

@@ -76,8 +76,8 @@ def test_random_sets_have_sizes_within_the_bounds_and_no_patch_twice():
     [
         ({"member": torch.zeros(1, 3, dtype=torch.bool)}, "a set without patches"),
         ({"feature": 2 * FEATURE}, "a unit vector is needed"),
-        ({"distractor_prob": 1.5}, r"distractor_prob = 1.5 is not in \[0, 1\]"),
-        ({"miss_prob": -0.1}, r"miss_prob = -0.1 is not in \[0, 1\]"),
+        ({"distractor_prob": 1.5}, r"distractor_prob = 1.5: a share from 0 to 1 is needed"),
+        ({"miss_prob": -0.1}, r"miss_prob = -0.1: a share from 0 to 1 is needed"),
     ],
 )
 def test_refusals(change, message):

@@ -157,10 +157,13 @@ def test_digits_are_never_mirrored():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"crop_padding": -1}, "crop_padding=-1 must be at least 0"),
-        ({"mixup": -0.5}, "mixup=-0.5 must be at least 0"),
-        ({"crop_padding": 0, "resized_crop": 8.0}, "resized_crop=8.0 must be at most 1"),
-        ({"resized_crop": 0.08}, "crop_padding=4 must be 0 beside resized_crop"),
+        ({"crop_padding": -1}, "crop_padding = -1: a number >= 0 is needed"),
+        ({"mixup": -0.5}, "mixup = -0.5: a number >= 0 is needed"),
+        (
+            {"crop_padding": 0, "resized_crop": 8.0},
+            "resized_crop = 8.0: a share from 0 to 1 is needed; the nearest: 1",
+        ),
+        ({"resized_crop": 0.08}, "crop_padding = 4: no padding beside resized_crop is needed"),
         ({"policy": "autoaugment"}, "policy = 'autoaugment': .* the nearest: autoaugment-"),
     ],
 )

@@ -292,9 +292,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_history(digits):
 
 
 def test_data_model_and_settings_must_fit(digits):
-    with pytest.raises(ValueError, match="batch_size=500 must be at most 320"):
+    with pytest.raises(
+        ValueError, match="batch_size = 500: at most 320, the number of training images, is needed"
+    ):
         fit(patch_net(), digits, settings=settings(batch_size=500))
-    with pytest.raises(ValueError, match=r"batch_size=63 must be a multiple of 2: .* the nearest: 62"):
+    with pytest.raises(
+        ValueError, match=r"batch_size = 63: a multiple of 2 \(1 .*\) is needed; the nearest: 62"
+    ):
         fit(patch_net(), digits, settings=settings(batch_size=63, augmentation=MIXED))
     with pytest.raises(ValueError, match=r"model gives \(64, 7\); \(64, 10\), a logit for each class"):
         fit(patch_net(num_classes=7), digits, settings=settings())
@@ -306,11 +310,11 @@ def test_data_model_and_settings_must_fit(digits):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"epochs": 0}, "epochs=0 must be at least 1"),
-        ({"learning_rate": math.nan}, "learning_rate=nan must be at least 0"),
-        ({"label_smoothing": 1.0}, "label_smoothing=1.0 must be less than 1"),
-        ({"betas": (0.9, 1.0)}, r"betas=\(0.9, 1.0\) must be"),
-        ({"gradient_clip": 0.0}, "gradient_clip=0.0 must be positive"),
+        ({"epochs": 0}, "epochs = 0: a number >= 1 is needed"),
+        ({"learning_rate": math.nan}, "learning_rate = nan: a number >= 0 is needed"),
+        ({"label_smoothing": 1.0}, "label_smoothing = 1.0: a number below 1 is needed"),
+        ({"betas": (0.9, 1.0)}, r"betas = \(0.9, 1.0\): each at least 0 and below 1 is needed"),
+        ({"gradient_clip": 0.0}, "gradient_clip = 0.0: a number above 0"),
         ({"precision": "bf16"}, "precision = 'bf16': .* the nearest: bf16-mixed"),
     ],
 )

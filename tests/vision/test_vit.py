@@ -221,7 +221,9 @@ class TestPermutation:
             permute_patches(torch.zeros(1, 3, 4, 4), torch.tensor(indices), 2)
 
     def test_sides_that_patches_do_not_divide(self):
-        with pytest.raises(ValueError, match="image width=6 must be a multiple of patch_size=4; nearest: 8"):
+        with pytest.raises(
+            ValueError, match="image width = 6: a multiple of patch_size = 4 is needed; the nearest: 8"
+        ):
             permute_patches(torch.zeros(1, 3, 4, 6), torch.arange(1), 4)
 
     def test_a_permuted_model_sees_permuted_images(self):
@@ -303,10 +305,10 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"image_size": 33}, "image_size=33 must be a multiple of patch_size=4; nearest: 32"),
-            ({"image_size": 3}, "image_size=3 must be a multiple of patch_size=4; nearest: 4"),
-            ({"embed_dim": 98}, "embed_dim=98 must be a multiple of num_heads=4; nearest: 96"),
-            ({"depth": 0}, "depth=0 must be at least 1; nearest: 1"),
+            ({"image_size": 33}, "image_size = 33: a multiple of patch_size = 4 is needed; the nearest: 32"),
+            ({"image_size": 3}, "image_size = 3: a multiple of patch_size = 4 is needed; the nearest: 4"),
+            ({"embed_dim": 98}, "embed_dim = 98: a multiple of num_heads = 4 is needed; the nearest: 96"),
+            ({"depth": 0}, "depth = 0: an integer >= 1 is needed; the nearest: 1"),
             (
                 {"attention": "possitional"},
                 "attention = 'possitional': content, positional is needed; the nearest: positional",
@@ -391,7 +393,7 @@ class TestConvNet:
         assert not torch.equal(one["0.0.0.weight"], other["0.0.0.weight"])
 
     def test_width(self):
-        with pytest.raises(ValueError, match="width=20 must be a multiple of 8; nearest: 16"):
+        with pytest.raises(ValueError, match="width = 20: a multiple of 8 is needed; the nearest: 16"):
             SmallConvNet(5, 20)
 
 
