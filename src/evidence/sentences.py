@@ -90,7 +90,8 @@ def _doubt(finding: Finding) -> str:
 def _spread(finding: Finding) -> str:
     """The interval that was judged, and how many repetitions it comes from."""
     statement, values = finding.statement, known(finding.values)
-    if finding.interval is None:
+    wide = statement.over == "mean" and len(values) == 2 and finding.word == INCONCLUSIVE
+    if finding.interval is None or wide:  # of two values Student's interval is thirteen times their spread
         return f"n = {len(values)}"
     if statement.over == "every":
         return f"{_range(finding.interval, statement.unit)}, n = {len(values)}"

@@ -497,14 +497,15 @@ class TestPages:
     @pytest.mark.parametrize(
         ("errors", "words"),
         [
-            ([0.066, 0.077], "95 % interval of the mean 0.2 to 14.1 %, n = 2"),
-            ([0.065, 0.077], "95 % interval of the mean up to 14.7 %, n = 2"),
-            ([0.935, 0.923], "95 % interval of the mean from 85.3 %, n = 2"),
-            ([0.2, 0.8], "95 % interval of the mean as wide as 0 to 100 %, n = 2"),
+            ([0.066, 0.077, 0.071], "95 % interval of the mean 5.8 to 8.5 %, n = 3"),
+            ([0.01, 0.02, 0.03], "95 % interval of the mean up to 4.5 %, n = 3"),
+            ([0.97, 0.98, 0.99], "95 % interval of the mean from 95.5 %, n = 3"),
+            ([0.2, 0.5, 0.8], "95 % interval of the mean as wide as 0 to 100 %, n = 3"),
             (
-                [-0.01, 0.01],
-                "95 % interval of the mean -12.7 to 12.7 %, n = 2",
+                [-0.01, 0.0, 0.01],
+                "95 % interval of the mean -2.5 to 2.5 %, n = 3",
             ),  # no share: it can lie below 0
+            ([0.2, 0.8], "m, n = 2; reason"),  # of two values it is too wide to be worth its room
         ],
     )
     def test_an_interval_of_shares_has_no_end_that_no_share_can_have(self, errors, words):
