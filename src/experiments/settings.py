@@ -39,17 +39,19 @@ Diagonals = Annotated[list[float], Field(min_length=1, description="values of th
 Iterations = Annotated[int, Field(ge=1, description="iterations of the descent")]
 Every = Annotated[int, Field(ge=1, description="iterations between two measurements")]
 Sizes = list[Annotated[int, Ge(1)]]
+Precision = Annotated[
+    Literal["auto", "32-true", "bf16-mixed"],
+    Field(description="auto is bf16-mixed where the GPU or processor has it"),
+]
 
 
-class StructureSettings(Settings):
-    num_seeds: int = Field(5, ge=1, description="independent repetitions")
-    grid_side: int = Field(8, ge=2, description="patches along a side of the grid; D is its square")
+class GridSettings(Settings):
+    """Sets that are squares of a grid."""
+
+    grid_side: int = Field(4, ge=2, description="patches along a side of the grid; D is its square")
     block: int = Field(
         2, ge=1, description="patches along a side of a localized set, C is its square; divides grid_side"
     )
-    patch_dim: PatchDim = 64
-    distractor_prob: DistractorProb = 0.25
-    num_samples: int = Field(4000, ge=4, description="inputs drawn in each repetition; four are shown")
 
     @model_validator(mode="after")
     def sets_tile_the_grid(self):
@@ -58,6 +60,14 @@ class StructureSettings(Settings):
         nearest = nearest_divisor(side, min(block, side // 2))
         need(fits, "block", block, f"a divisor of grid_side = {shown(side)}, below it,", nearest)
         return self
+
+
+class StructureSettings(GridSettings):
+    num_seeds: int = Field(5, ge=1, description="independent repetitions")
+    grid_side: int = Field(8, ge=2, description="patches along a side of the grid; D is its square")
+    patch_dim: PatchDim = 64
+    distractor_prob: DistractorProb = 0.25
+    num_samples: int = Field(4000, ge=4, description="inputs drawn in each repetition; four are shown")
 
     def memory_bytes(self) -> int:
         return 3 * FLOAT * self.num_samples * self.grid_side**2 * self.patch_dim
@@ -242,14 +252,10 @@ class TransferSettings(DistributionSettings, ActivationSettings):
         return self.num_seeds * max(self.patches_bytes(self.num_samples), downstream + models)
 
 
-class FormsSettings(ActivationSettings):
+class FormsSettings(GridSettings, ActivationSettings):
     """Descents with logits of several forms and two optimizers, on Gaussian and on structured patches."""
 
     num_seeds: int = Field(2, ge=1, description="independent repetitions")
-    grid_side: int = Field(4, ge=2, description="patches along a side of the grid; D is its square")
-    block: int = Field(
-        2, ge=1, description="patches along a side of a set, C is its square; divides grid_side"
-    )
     patch_dim: PatchDim = 16
     num_samples: TrainSize = 5000
     num_test: TestSize = 4000
@@ -264,13 +270,6 @@ class FormsSettings(ActivationSettings):
         [16, 8, 4], min_length=1, description="rows of P, where A = P^T P; the first is judged"
     )
     steps: int = Field(200, ge=1, description="iterations of each descent of the study")
-
-    @model_validator(mode="after")
-    def sets_tile_the_grid(self):
-        side, block = self.grid_side, self.block
-        nearest = nearest_divisor(side, min(block, side // 2))
-        need(block < side and side % block == 0, "block", block, f"a divisor of grid_side = {side}", nearest)
-        return self
 
     def memory_bytes(self) -> int:
         patches = self.num_seeds * (self.num_samples + self.num_test) * self.grid_side**2
@@ -403,9 +402,7 @@ class ImagesSettings(Settings):
     )
     mixup: float = Field(0.0, ge=0, le=1000, description="parameter of mixup's Beta distribution; 0 for none")
     cutmix: float = Field(0.0, ge=0, le=1000, description="likewise of CutMix")
-    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
-        "auto", description="auto is bf16-mixed where the GPU or processor has it"
-    )
+    precision: Precision = "auto"
     plain_steps: bool = Field(
         False, description="take each step operation by operation, where a GPU would replay a recorded one"
     )

@@ -17,6 +17,7 @@ from src.experiments.settings import (
     ImagesSettings,
     Iterations,
     PatchDim,
+    Precision,
     Sizes,
     StepOfAttention,
     StepOfValue,
@@ -249,9 +250,7 @@ class DisorderSettings(ImagesSettings):
     )
     turns: float = Field(0.75, ge=-4, le=4, description="full turns of the centre in the warped images")
     permute: bool = Field(False, description="false: the conditions say what is permuted")
-    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
-        "32-true", description="narrow models train faster so on a processor; auto as in the other chapters"
-    )
+    precision: Precision = "32-true"  # narrow models train faster so on a processor
 
     @model_validator(mode="after")
     def known_conditions_and_places_kept(self):
@@ -286,9 +285,7 @@ class LayersSettings(Settings):
     batch_size: int = Field(128, ge=1, description="pictures in a step")
     learning_rate: float = Field(0.003, gt=0, le=100, description="AdamW's, at the end of the warmup")
     warmup: float = Field(0.1, ge=0, le=1, description="share of the training in which the rate rises")
-    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
-        "auto", description="auto is bf16-mixed where the GPU or processor has it"
-    )
+    precision: Precision = "auto"
 
     @model_validator(mode="after")
     def sizes_fit(self):
