@@ -44,9 +44,8 @@ def main() -> None:
     agreement = ways_agree(list(ways.values()), chosen.device)
     rows = stages(data.to(chosen.device), repeats)
     for name, compile in ways.items():
-        pace = train(data, chosen.device, repeats + 1, compile).images_per_second[
-            1:
-        ]  # the first epoch sets up
+        # the first epoch sets up
+        pace = train(data, chosen.device, repeats + 1, compile).images_per_second[1:]
         rows.append(Row(name, [len(data) / each for each in pace], 0, median(pace), "images/s"))
     published = Row("published, one V100", [len(data) / PUBLISHED] * repeats, 0, PUBLISHED, "images/s")
     finish(

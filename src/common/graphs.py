@@ -48,9 +48,8 @@ class CudaGraphs:
         current = torch.cuda.current_stream()
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream), warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", ".*capturable=True"
-            )  # it runs without a recording, as it should
+            # it runs without a recording, as it should
+            warnings.filterwarnings("ignore", ".*capturable=True")
             result = function()
         current.wait_stream(self.stream)
         return result

@@ -121,9 +121,8 @@ class Claim:
         name, classes = record.parameters.get("dataset"), record.notes.get("classes")
         if name not in self.data[record.scale]:
             return False
-        told = (
-            classes is not None or name == "imagefolder"
-        )  # older records do not tell; a folder may hold anything
+        # older records do not tell; a folder may hold anything
+        told = classes is not None or name == "imagefolder"
         return classes == CLASSES[name] if told else True
 
 

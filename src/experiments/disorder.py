@@ -88,9 +88,8 @@ def run(settings: DisorderSettings) -> Measured:
     count = len(settings.conditions)
     first = [position_similarity(each.model).cpu() for each in trained[: count * len(ATTENTIONS)]]
     arrays = {
-        "similarity": torch.stack(first).unflatten(
-            0, (count, -1)
-        ),  # first repetition: conditions, attentions
+        # first repetition: conditions, attentions
+        "similarity": torch.stack(first).unflatten(0, (count, -1)),
         "images": torch.stack(pictures[:count]).cpu(),
     }
     return Measured(columns(rows), arrays, notes_of(settings, train, [each.history for each in trained]))

@@ -147,9 +147,8 @@ def with_attention(
                     for inputs in (validation, test)
                 ]
             )
-        on_validation, on_test = (
-            torch.stack(each) for each in zip(*looks, strict=True)
-        )  # (scales, t, draws)
+        # (scales, t, draws)
+        on_validation, on_test = (torch.stack(each) for each in zip(*looks, strict=True))
         half = 1 + budget // 2 // every
         accuracy.append(
             [_at_best(on_validation[:, :last], on_test[:, :last]) for last in (half, on_test.shape[1])]

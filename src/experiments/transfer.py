@@ -94,9 +94,8 @@ def _arms(task: Task, learned: Float[Tensor, "patches patches"]) -> dict[str, Ar
     return {
         "kept": Arm(same, learned),
         "scratch": Arm(same, None),
-        "uniform": Arm(
-            same, torch.ones_like(learned)
-        ),  # as the held diagonal: the same weight on every patch
+        # as the held diagonal: the same weight on every patch
+        "uniform": Arm(same, torch.ones_like(learned)),
         "oracle": Arm(same, planted_logits(partition, shift=0)),
         "shortcut": Arm(same, planted_logits(partition, shift=1)),
         "other_partition": Arm(SpatialDistribution(other, feature, same.distractor_prob), learned),

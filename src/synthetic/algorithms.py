@@ -123,9 +123,8 @@ class Transformers(nn.Module):
     def __init__(self, shape: Shape, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
         self.shape = shape
-        inputs = (
-            1 if shape.positional else 1 + shape.tokens
-        )  # tokens carry their positions where nothing else does
+        # tokens carry their positions where nothing else does
+        inputs = 1 if shape.positional else 1 + shape.tokens
         self.encode, self.decode = Linear(inputs, shape.width, generators), Linear(shape.width, 1, generators)
         self.layers = nn.ModuleList(Layer(shape, generators) for _ in range(shape.depth))
 

@@ -302,9 +302,8 @@ def _official(name: str, root: Path, split: str, download: bool) -> _Pool:
     try:
         data = kind(root, **which, download=download)
     except (RuntimeError, OSError) as error:
-        if download and isinstance(
-            error, OSError
-        ):  # the network's, or the disk's: nothing is known of the files
+        # the network's, or the disk's: nothing is known of the files
+        if download and isinstance(error, OSError):
             raise OSError(f"{name}: the download into {root} failed: {error}") from error
         raise _what_is_wrong(name, kind, root, part, error) from error
     holds = ("test",) if part == "test" else ("train", "validation")
@@ -582,9 +581,8 @@ def _check_kind(image: Any) -> None:
 def _try_to_read(path: str, image_size: int | None) -> Tensor | Exception:
     try:
         return _read(path, image_size)
-    except (
-        Exception
-    ) as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error … on damaged files
+    # Pillow raises OSError, SyntaxError, ValueError, struct.error … on damaged files
+    except Exception as error:
         return error
 
 

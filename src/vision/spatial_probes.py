@@ -93,9 +93,8 @@ def undirected_monotonicity(similarity: Float[Tensor, "patches patches"], grid: 
 def _directed_monotonicity(similarity: Float[Tensor, "patches patches"], grid: tuple[int, int]) -> float:
     similarity = similarity.double()
     down, right = _offsets(grid, len(similarity)).double()
-    bin_of = (
-        torch.atan2(right, down) * BINS / (2 * torch.pi) + 1e-9
-    ).floor().long() % BINS  # rounding moves none
+    # rounding moves none
+    bin_of = (torch.atan2(right, down) * BINS / (2 * torch.pi) + 1e-9).floor().long() % BINS
     in_bin = bin_of[..., None] == torch.arange(BINS)
     return (1 - _spearman(torch.hypot(down, right), similarity, in_bin)).mean().item()
 

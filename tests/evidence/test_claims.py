@@ -218,9 +218,8 @@ class TestEvidence:
         assert strongest("positional-svhn", [*small, short]).commit == "s"
         alone = replace(short, metrics={name: values[:1] for name, values in short.metrics.items()})
         alone = replace(alone, parameters=alone.parameters | {"num_seeds": 1})
-        assert (
-            strongest("positional-svhn", [*small, alone]).metrics == one.metrics
-        )  # one repetition is too few
+        # one repetition is too few
+        assert strongest("positional-svhn", [*small, alone]).metrics == one.metrics
         with pytest.raises(
             ValueError, match=r"no record of transfer is there; `python -m src record transfer`"
         ):

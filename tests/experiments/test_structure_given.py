@@ -16,9 +16,8 @@ def test_a_share_of_the_images_is_seen_as_often_more():
     few = given._few(settings)
     assert (few.train_limit, few.epochs, few.warmup_epochs) == (50, 12, 2.0)
     assert few.changed(train_limit=200, epochs=3, warmup_epochs=0.5) == settings
-    assert (
-        given._few(settings.changed(train_limit=0)).train_limit == 324
-    )  # a quarter of all digits to train on
+    # a quarter of all digits to train on
+    assert given._few(settings.changed(train_limit=0)).train_limit == 324
 
 
 def test_variants_of_a_repetition_share_start_and_order():

@@ -363,9 +363,8 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     (root / "dog" / "closed").mkdir()
 
     def refuse(folder):
-        if (
-            Path(folder).name == "closed"
-        ):  # as a user without the right to read it would see; root may read all
+        # as a user without the right to read it would see; root may read all
+        if Path(folder).name == "closed":
             raise PermissionError(13, "Permission denied", str(folder))
         return scan(folder)
 

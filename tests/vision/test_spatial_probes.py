@@ -169,9 +169,8 @@ class TestPositionAccuracy:
 class TestFixedPattern:
     def test_by_hand(self):
         pattern = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])  # two places
-        content = torch.tensor(
-            [[[0.0, 1.0], [0.0, -1.0]], [[0.0, -1.0], [0.0, 1.0]]]
-        )  # two images, mean zero
+        # two images, mean zero
+        content = torch.tensor([[[0.0, 1.0], [0.0, -1.0]], [[0.0, -1.0], [0.0, 1.0]]])
         found = fixed_pattern(2 * pattern[None] + 5, (pattern + content)[None])
         assert found.share.item() == pytest.approx(2) and found.common.item() == pytest.approx(0.5)
         assert found.cosine.item() == pytest.approx(1)

@@ -90,9 +90,8 @@ def test_the_table_names_the_claims_that_a_chapter_measures(chapter):
 def test_the_table_says_which_results_a_page_shows(chapter):
     text = "\n".join(source(cell) for cell in code(chapter))
     shown = CHAPTERS[chapter].shows
-    assert ("load_records(" in text) == (
-        shown.endswith(RECORDS) or shown == RESULTS
-    )  # of all claims, or of one
+    # of all claims, or of one
+    assert ("load_records(" in text) == (shown.endswith(RECORDS) or shown == RESULTS)
     assert ("load_benchmarks(" in text) == (shown == RESULTS)
 
 

@@ -201,9 +201,8 @@ def test_an_interrupted_sweep_leaves_no_process_and_no_file(whom, tmp_path):
     endless = [f"-p{name}=100000" for name in ("steps", "overtrain_steps")]
     command = [sys.executable, "-m", "src", "sweep", "03_synthetic_training", *endless]
     command += ["-g", "seed=0:4", "--workers", "2", "--out", str(tmp_path / "out")]
-    heard = partial(
-        signal.signal, signal.SIGINT, signal.SIG_DFL
-    )  # what runs in the background may have it ignored
+    # what runs in the background may have it ignored
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard
     )
