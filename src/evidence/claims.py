@@ -104,7 +104,7 @@ THEORY = (
                   "the same bound, at D = 10, C = 2, q = log(10) / 10", SECOND, "every", "%"),
         Statement("error_lowest_found_here", least(1 / 8), "On this book's setting the best weights found err on {}",
                   "the bound again, exactly, for unequal weights too; q = 0.25 was chosen so that it holds",
-                  SECOND, "every", "%"),
+                  SECOND, "every", "%", role="check"),
         Statement("error_least_squares", least(1 / 8), "Least squares errs there on {} of fresh inputs",
                   "the bound for what is fitted", FIRST, "every", "%"),
         Statement("error_logistic", least(1 / 8), "Logistic regression errs there on {} of fresh inputs",
@@ -139,7 +139,7 @@ THEORY = (
                   "were it the data that decide, no way of making logits would associate (exploration: 1.00)", SECOND),
         Statement("association_gaussian_gram16_gradient_descent", most(0.6),
                   "On the Gaussian data with A = PᵀP it is {}", "likewise", SECOND),
-    ), LAPTOP, needs={"figure_steps": 1000}),
+    ), LAPTOP, needs={"figure_steps": 1000, "steps": 1000}),
     Claim("idealized", "Gradient descent on the population risk learns patch association and generalizes.",
           "S", "02_theory", "association, generalization", (
         Statement("accuracy_end", least(0.99), "Test accuracy is {} at the end", PLATEAU, FIRST, "every", "%"),

@@ -188,7 +188,8 @@ NEIGHBOURS = (
             )
         ),
     ), LAPTOP, CIFAR),
-    Claim("positions-read-back", "Where a patch lies can be read from its token, better after training than before.",
+    Claim("positions-read-back", "Where a patch lies can be read from its token, even where its encoding was dropped,"
+          " better after training than before.",
           "own", "probes", "position prediction, the task of DropPos", (
         *(
             statement
@@ -209,7 +210,7 @@ NEIGHBOURS = (
                   role="aside"),
     ), LAPTOP, CIFAR, ("spatial-probes",), {"image_size": 32, "patch_size": 4}),
     Claim("fixed-pattern", "With content attention, whose tokens carry encodings, an empty image leaves a larger fixed"
-          " pattern than with positional attention, whose values see none.",
+          " pattern than with positional attention, whose values see none; so does the mean over images.",
           "own", "probes", "the zero image of Denoising Vision Transformers", (
         Statement("share_lead", least(0.0), "Content leads by {} of the variance over places, last layer",
                   f"the hypothesis; {LOOKED}", THIRD, "mean", "points"),
