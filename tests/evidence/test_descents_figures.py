@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from src.evidence.figures import descents
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
+from src.evidence.verdicts import t_interval
 from src.synthetic.baselines import linear_rule_error
 from src.synthetic.exact import bayes_error
 from tests.records import record
@@ -132,4 +133,7 @@ def test_which_set_has_a_column_for_each_n_and_a_row_for_each_kind_of_set():
     assert isinstance(figure, Figure) and len(figure.axes) == 4
     own = figure.axes[1].containers[2].lines[0]
     assert np.allclose(own.get_ydata(), shares[1, 2].mean(-1))
+    (bars,) = figure.axes[1].containers[2].lines[2]
+    ends = t_interval(shares[1, 2, 0].tolist(), 0.95)
+    assert np.allclose(bars.get_segments()[0][:, 1], ends)
     plt.close(figure)

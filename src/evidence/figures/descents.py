@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from src.evidence.figures import INK, PALETTE, SHADES, SMALL, band, figure_style, legend_below, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
+from src.evidence.verdicts import t_interval
 from src.synthetic.baselines import linear_rule_error
 from src.synthetic.exact import bayes_error
 
@@ -166,6 +167,7 @@ def which_set(record: Record) -> Figure:
 
 
 def _rows(axis: Axes, diagonals: np.ndarray, runs: np.ndarray, colour: np.ndarray, label: str) -> None:
-    """Mean over the repetitions and its 95 % interval, from the normal approximation."""
-    mean, error = runs.mean(1), 1.96 * runs.std(1, ddof=1) / np.sqrt(runs.shape[1])
-    axis.errorbar(diagonals, mean, error, fmt="o-", color=colour, markersize=3, capsize=2, label=label)
+    """Mean over the repetitions and its 95 % interval, Student's."""
+    mean = runs.mean(1)
+    low, _ = np.transpose([t_interval(each, 0.95) for each in runs.tolist()])
+    axis.errorbar(diagonals, mean, mean - low, fmt="o-", color=colour, markersize=3, capsize=2, label=label)
