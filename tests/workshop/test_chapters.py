@@ -33,6 +33,7 @@ IMAGES = {"05_cifar", "06_svhn", "07_imagenet", "08_locality"}
 STUDIES = {"overlapping", "phase", "parameterization"}
 STUDIES_ON_IMAGES = {"layers", "disorder"}
 NEIGHBOURS = {"neighbours", "probes", "algorithms", "cells", "given"}
+ON_A_VIT = NEIGHBOURS - {"algorithms", "neighbours"}
 BEYOND = STUDIES | STUDIES_ON_IMAGES | NEIGHBOURS
 DRAWS_RECORDS = IMAGES | BEYOND
 DRAWS_RECORDS |= THEORY - {"01_dataset"} | {"intro", "claims", "figures", "scale", "status"}
@@ -50,7 +51,7 @@ def unedited() -> dict[str, str]:
     [
         ("src/synthetic/realistic.py", THEORY | STUDIES | {"figures", "scale", "layers", "ten_lines"}),
         ("src/experiments/samples_needed.py", {"scale"}),
-        ("src/vision/vit.py", IMAGES | STUDIES_ON_IMAGES | NEIGHBOURS - {"algorithms", "neighbours"} | {"ten_lines"}),
+        ("src/vision/vit.py", IMAGES | STUDIES_ON_IMAGES | ON_A_VIT | {"ten_lines"}),
         ("src/vision/cells.py", {"cells"}),
         ("src/synthetic/algorithms.py", {"algorithms"}),
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
