@@ -20,7 +20,7 @@ COLOURS = {"content": PALETTE["content"], "positional": PALETTE["positional"]}
 COLOURS |= dict.fromkeys(("convolved", "mimetic", "mask"), PALETTE["convnet"])
 COLOURS |= dict.fromkeys(("free", "uniform"), PALETTE["shortcut"])
 # Of the lines; uniform attention is left out, it stays at 1.
-LINES = {"mask": ":", "mimetic": "--", "convolved": "-.", "content": "-", "positional": "-", "free": "--"}
+LINES = {"mask": ":", "mimetic": "--", "convolved": "-", "content": "-", "positional": "-", "free": "--"}
 
 
 def accuracy_by_variant(record: Record) -> Figure:
