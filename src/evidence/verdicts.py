@@ -195,11 +195,14 @@ def _largest_group(records: list[Record]) -> list[Record]:
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(repr(sorted(_setting(record).items())), []).append(record)
-    return max(groups.values(), key=_weight, default=[])
-
-
-def _weight(group: Sequence[Record]) -> tuple[int, int]:
-    return sum(len(each.repetitions) for each in group), group[0].parameters.get("epochs", 0)
+    return max(
+        groups.values(),
+        key=lambda group: (
+            sum(len(each.repetitions) for each in group),
+            group[0].parameters.get("epochs", 0),
+        ),
+        default=[],
+    )
 
 
 def _setting(record: Record) -> dict[str, object]:

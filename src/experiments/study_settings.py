@@ -35,6 +35,10 @@ class ParameterizationSettings(FormsSettings):
     steps: int = Field(300, ge=1, description="iterations of each descent")
     equal_error: float = Field(0.04, gt=0, lt=0.5, description="test error at which forms are compared")
 
+    def memory_bytes(self) -> int:
+        every_step = (self.steps + 1) * self.num_seeds * (self.grid_side**4 + self.patch_dim)
+        return super().memory_bytes() + FLOAT * every_step
+
 
 class OverlappingSettings(ActivationSettings):
     """Sets that overlap, differ in size and miss patches."""

@@ -16,8 +16,6 @@ from torch import nn
 from src.vision.augment import normalize
 from src.vision.images import FolderLimits, ImageSet, load_images
 from src.vision.permutation import Permuted
-
-# --- what training does ---
 from src.vision.steps import parameter_groups
 from src.vision.training import (
     NonFiniteLossError,
@@ -28,6 +26,8 @@ from src.vision.training import (
 )
 from src.vision.vit import VisionTransformer
 from tests.trainings import MIXED, Interrupted, PatchNet, patch_net, settings
+
+# --- what training does ---
 
 
 def test_training_learns_and_keeps_a_history(digits, validation):
