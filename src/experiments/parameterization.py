@@ -18,10 +18,10 @@ def run(settings: ParameterizationSettings) -> Measured:
     """A study of the companion's own. Cost: twenty minutes on one core at ten seeds and a thousand steps.
 
     Each descent is looked at after the first step at which its test error is at most `equal_error`; every step is
-    measured, since the error may fall by half within a few. Hypothesis: with A = P^T P more
-    repetitions associate there than with free logits (Fisher's exact test, one-sided; cubic labels are measured and not
-    judged). The record of `gaussian` (seed 0) was looked at before the rules were written: it shows that on Gaussian data,
-    and the opposite on structured ones. The records that are judged have other seeds.
+    measured, since the error may fall by half within a few. Hypothesis: with A = P^T P more repetitions associate there
+    than with free logits (Fisher's exact test, one-sided; cubic labels are measured and not judged). The record of
+    `gaussian` (seed 0) was looked at before the rules were written: it shows that on Gaussian data, and the opposite on
+    structured ones. The records that are judged have other seeds.
     """
     steps, shown = range(settings.steps + 1), recorded_steps(settings.steps)
     metrics: dict[str, list[float | None]] = {}

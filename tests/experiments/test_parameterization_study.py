@@ -45,3 +45,8 @@ def test_every_form_is_measured_on_every_kind_of_data():
     }
     assert measured.metrics.keys() >= {f"error_there_{form}" for form in forms}
     assert measured.arrays["association_cubic_gram4_adam"].shape == (1, len(measured.arrays["step"]))
+
+
+def test_the_memory_holds_the_logits_of_every_step():
+    few, many = (ParameterizationSettings(num_seeds=2, grid_side=8, steps=steps) for steps in (100, 1100))
+    assert many.memory_bytes() - few.memory_bytes() >= 1000 * 2 * 64**2 * 4
