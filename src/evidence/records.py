@@ -189,7 +189,7 @@ def load_benchmarks(folder: str | Path = RESULTS / "benchmarks") -> dict[str, di
 def pooled(records: Sequence[Record]) -> Record:
     """Records that differ in nothing but their seed, as one: the metrics and curves that all have, the first's rest.
 
-    Arrays named `…_by_epoch…` are over (models, repetitions, epochs); of the others the first record's are kept.
+    Arrays named `…_by_epoch…` are over (…, repetitions, epochs); of the others the first record's are kept.
     ValueError where two hold the same repetition.
     """
     import numpy as np
@@ -199,7 +199,7 @@ def pooled(records: Sequence[Record]) -> Record:
     shared = [name for name in first.metrics if all(name in each.metrics for each in records)]
     metrics = {name: [value for each in records for value in each.metrics[name]] for name in shared}
     curves = {
-        name: np.concatenate([each.arrays[name] for each in records], axis=1)
+        name: np.concatenate([each.arrays[name] for each in records], axis=-2)
         for name in first.arrays
         if "_by_epoch" in name and all(name in each.arrays for each in records)
     }

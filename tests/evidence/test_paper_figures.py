@@ -42,15 +42,23 @@ def test_figure_6_marks_the_papers_ends(record):
     assert any(np.allclose(line.get_ydata(), 30) for line in accuracy.lines)
 
 
-def test_figure_5a_shows_all_of_the_papers_values_and_ours(record):
-    ours = np.arange(6.0).reshape(3, 2, 1) / 10
-    arrays = {"block_sides": np.array([4, 32]), "accuracy": ours}
-    for each in (None, replace(record, arrays=arrays)):
-        shown = [list(line.get_ydata()) for line in paper.figure_5a(each).axes[0].lines]
-        assert shown[:3] == [paper_figure("5a")["accuracy"][name] for name in ("vgg", "resnet", "vit")]
-        texts = [text.get_text() for text in paper.figure_5a(each).axes[0].texts]
-        assert texts == ([] if each else ["ours: not run"])
-        assert np.allclose(shown[3:], 100 * ours[:, :, 0]) if each else len(shown) == 3
+def test_figure_5a_shows_all_of_the_papers_values_and_the_mean_of_ours_with_every_repetition(record):
+    ours = np.arange(1.0, 13.0).reshape(3, 2, 2) / 20
+    records = [
+        replace(record, arrays={"block_sides": np.array([4, 32]), "accuracy": ours[:, :, [index]]})
+        for index in range(2)
+    ]
+    printed = np.array([paper_figure("5a")["accuracy"][name] for name in ("vgg", "resnet", "vit")])
+    for each in ([], records):
+        axes = paper.figure_5a(each).axes
+        assert [text.get_text() for text in axes[0].texts] == ([] if each else ["ours: not run"])
+        for axis, theirs, values in zip(
+            axes, (printed, printed / printed[:, -1:]), (100 * ours, ours / ours[:, -1:]), strict=True
+        ):
+            shown = [np.array(line.get_ydata()) for line in axis.lines]
+            expected = [curve for network in values for curve in (network.mean(1), *network.T)]
+            for line, curve in zip(shown, [*theirs, *(expected if each else ())], strict=True):
+                assert np.allclose(line, curve)
 
 
 def test_figure_5c_shows_two_patches_before_and_after_in_both_models(record):

@@ -45,6 +45,7 @@ def test_round_trip(record, tmp_path):
 def test_pooling_joins_metrics_and_curves_and_keeps_the_first_records_rest(record):
     def run(value: float) -> Record:
         curves = {"loss_by_epoch": np.full((2, 1, 3), value), "images": np.full(2, value)}
+        curves["accuracy_by_epoch"] = np.full((3, 5, 1, 6), value)
         parameters = {"seed": int(value), "num_seeds": 1}
         metrics = {"accuracy": [value]}
         return replace(record, seed=int(value), parameters=parameters, metrics=metrics, arrays=curves)
@@ -53,6 +54,7 @@ def test_pooling_joins_metrics_and_curves_and_keeps_the_first_records_rest(recor
     assert one.metrics == {"accuracy": [1.0, 2.0]} and one.wall_seconds == 3.0
     assert one.parameters == {"seed": 1, "num_seeds": 2}
     assert one.arrays["loss_by_epoch"].shape == (2, 2, 3) and (one.arrays["loss_by_epoch"][:, 1] == 2).all()
+    assert one.arrays["accuracy_by_epoch"].shape == (3, 5, 2, 6)  # over networks, sides, repetitions, epochs
     assert (one.arrays["images"] == 1).all()
 
 

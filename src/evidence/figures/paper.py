@@ -1,13 +1,13 @@
 """Figures 5a, 6 and 7 of the paper in their own form: its values, and ours in the same axes where there are any."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.evidence.claims import MODELS
-from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, panels
+from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 
@@ -15,31 +15,37 @@ DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN"}
 NETWORKS = {"vgg": "VGG", "resnet": "ResNet", "vit": "ViT, patch size 2"}
 
 
-def figure_5a(record: Record | None) -> Figure:
+def figure_5a(records: Sequence[Record]) -> Figure:
     """Accuracy on CIFAR-100 against the side of the permuted blocks: the paper's (marks) and ours (lines), if any.
 
-    record : arrays `block_sides` and `accuracy` (networks, sides, repetitions), in the order vit, resnet, vgg.
+    Left in percent; right as a share of what the same network has on whole images, so that shapes can be compared.
+
+    records : that differ in nothing but their seed; arrays `block_sides` and `accuracy` (networks, sides,
+        repetitions), in the order vit, resnet, vgg. A line is their mean, a dot a repetition.
     """
     printed = paper_figure("5a")
+    ours = {"vit": "content", "resnet": "convnet", "vgg": "positional"}  # network -> its colour's name
     with figure_style():
-        figure, axis = panels(figsize=(5.6, 3.6))
+        figure, axes = panels(1, 2, figsize=(9, 3.6))
         for (key, name), marker in zip(NETWORKS.items(), "s^o", strict=True):
-            axis.plot(
-                printed["block"], printed["accuracy"][key], marker, color=INK, fillstyle="none", label=name
-            )
-        ours = {"vit": "content", "resnet": "convnet", "vgg": "positional"}  # network -> its colour's name
-        for row, (key, colour) in enumerate(ours.items() if record else ()):
-            accuracy = 100 * record.arrays["accuracy"][row].mean(-1)
-            name = f"ours, {NETWORKS[key].partition(',')[0]}"
-            axis.plot(
-                record.arrays["block_sides"], accuracy, "-o", color=PALETTE[colour], markersize=4, label=name
-            )
-        axis.set_xscale("log", base=2)
-        axis.set(xlabel="side of a permuted block (pixels)", ylabel="test accuracy (%)", ylim=(0, 85))
-        axis.set_xticks(printed["block"], [*map(str, printed["block"][:-1]), "32 (none)"])
-        if record is None:
-            axis.text(0.03, 0.05, "ours: not run", transform=axis.transAxes)
-        axis.legend(fontsize=SMALL, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.2))
+            accuracy = np.array(printed["accuracy"][key])
+            for axis, values in zip(axes, (accuracy, accuracy / accuracy[-1]), strict=True):
+                axis.plot(printed["block"], values, marker, color=INK, fillstyle="none", label=name)
+        for row, (key, colour) in enumerate(ours.items() if records else ()):
+            sides, name = records[0].arrays["block_sides"], f"ours, {NETWORKS[key].partition(',')[0]}"
+            accuracy = 100 * np.concatenate([each.arrays["accuracy"][row] for each in records], axis=1)
+            for axis, values in zip(axes, (accuracy, accuracy / accuracy[-1]), strict=True):
+                axis.plot(sides, values.mean(1), color=PALETTE[colour], label=name)
+                axis.plot(sides, values, "o", color=PALETTE[colour], markersize=3, alpha=0.5)
+        for axis in axes:
+            axis.set_xscale("log", base=2)
+            axis.set(xlabel="side of a permuted block (pixels)")
+            axis.set_xticks(printed["block"], [*map(str, printed["block"][:-1]), "32 (none)"])
+        axes[0].set(ylabel="test accuracy (%)", ylim=(0, 85))
+        axes[1].set(ylabel="share of that on whole images", ylim=(0, 1.1))
+        if not records:
+            axes[0].text(0.03, 0.05, "ours: not run", transform=axes[0].transAxes)
+        legend_below(figure, axes[0], columns=2)
     return figure
 
 
