@@ -8,8 +8,8 @@ from statistics import fmean, stdev
 from src.evidence.claims import find
 from src.evidence.records import Record, check_metrics, check_repetitions, known, pooled
 from src.evidence.statements import Claim, Statement, variant
-from src.experiments.resolve import SCALES
-from src.experiments.settings import REPETITION
+from src.experiments.resolve import SCALES, preset_values
+from src.experiments.settings import without_repetition
 
 REPRODUCED, PARTLY, INCONCLUSIVE, CONTRADICTED = "reproduced", "partly", "inconclusive", "contradicted"
 NOT_RUN = "not run at this scale"
@@ -86,8 +86,9 @@ def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verd
     """The verdict that the claim's records at one scale amount to; by default the scale of the first of them.
 
     Each data set of the claim is judged by itself, and nothing is without the first. Records that differ in nothing but
-    their seed are pooled; where several settings were run, the one with most repetitions speaks, and of two with as
-    many the longer training. ValueError where a record's metrics are no numbers, or two records hold one repetition.
+    their seed are pooled; where several settings were run, one speaks: of the learning rate that the scale's preset
+    names, with most repetitions, and of two with as many the longer training. ValueError where a record's metrics are
+    no numbers, or two records hold one repetition.
     """
     claim = find(key)
     records = [record for record in records if claim.shown_by(record)]
@@ -170,34 +171,41 @@ def by_factor(key: str, records: Iterable[Record], factor: str, **held: object) 
     records = [record for record in records if record.claim == key and record.scale == SCALES[0]]
     records.sort(key=lambda record: not record.parameters.get("permute", False))
     free = {factor: None, "permute": None}
-    base = _setting(_largest_group(records)[0]) | held | free if records else {}
+    base = without_repetition(_largest_group(records)[0].parameters) | held | free if records else {}
     groups: dict[object, list[Record]] = {}
     for record in records:
-        setting = _setting(record)
+        setting = without_repetition(record.parameters)
         group = groups.setdefault(setting[factor], []) if setting | free == base else []
         if not {*record.repetitions} & {each for other in group for each in other.repetitions}:
             group.append(record)
     return {value: pooled(groups[value]) for value in sorted(groups)}
 
 
-def by_epochs(key: str, records: Iterable[Record], scale: str = "short") -> dict[int, Record]:
-    """The claim's pooled record for each number of epochs, ascending; where several settings had as many, the one
-    with most repetitions. Variants of the model are left out."""
-    groups: dict[int, list[Record]] = {}
-    for record in records:
-        if record.claim == key and record.scale == scale and not variant(record):
-            groups.setdefault(record.parameters["epochs"], []).append(record)
-    return {epochs: pooled(_largest_group(groups[epochs])) for epochs in sorted(groups)}
+def by_epochs(key: str, records: Iterable[Record], scale: str = "short") -> dict[float, dict[int, Record]]:
+    """The claim's pooled records by learning rate, the preset's first, and by number of epochs, ascending.
+
+    Where several settings had as many epochs, the one with most repetitions. Variants of the model are left out.
+    """
+    own = [each for each in records if each.claim == key and each.scale == scale and not variant(each)]
+    groups: dict[float, dict[int, list[Record]]] = {}
+    for record in sorted(own, key=lambda each: (not _at_preset_rate(each), each.parameters["epochs"])):
+        by_length = groups.setdefault(record.parameters["learning_rate"], {})
+        by_length.setdefault(record.parameters["epochs"], []).append(record)
+    return {
+        rate: {epochs: pooled(_largest_group(found)) for epochs, found in by_length.items()}
+        for rate, by_length in groups.items()
+    }
 
 
 def _largest_group(records: list[Record]) -> list[Record]:
-    """The records of that setting which has most repetitions; of two with as many, the longer training."""
+    """The records of one setting: of the preset's learning rate, with most repetitions, of the longest training."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        groups.setdefault(repr(sorted(_setting(record).items())), []).append(record)
+        groups.setdefault(repr(sorted(without_repetition(record.parameters).items())), []).append(record)
     return max(
         groups.values(),
         key=lambda group: (
+            _at_preset_rate(group[0]),
             sum(len(each.repetitions) for each in group),
             group[0].parameters.get("epochs", 0),
         ),
@@ -205,6 +213,8 @@ def _largest_group(records: list[Record]) -> list[Record]:
     )
 
 
-def _setting(record: Record) -> dict[str, object]:
-    """The parameters in which two repetitions of one experiment agree."""
-    return {name: value for name, value in record.parameters.items() if name not in REPETITION}
+def _at_preset_rate(record: Record) -> bool:
+    """Whether the record's learning rate is that of its scale's preset, or none is named."""
+    rate = record.parameters.get("learning_rate")
+    preset = preset_values(record.scale, record.chapter, record.claim)
+    return rate is None or preset.get("learning_rate", rate) == rate

@@ -211,7 +211,6 @@ def training_settings(settings: ImagesSettings) -> TrainingSettings:
         precision=settings.precision,
         accelerator=pick_device(settings.device).type,
         compile=settings.compiled_steps or (False if settings.plain_steps else "auto"),
-        checkpoint_every=max(1, settings.epochs // 30),  # a checkpoint of the paper's model has 75 MB
     )
 
 
@@ -304,9 +303,14 @@ def _curves(runs: Mapping[str, list[Trained]], grid: tuple[int, int]) -> dict[st
         similarity = [model[0].similarity() for model in models]
         for stage, epoch in (("before", 0), ("during", len(similarity[0]) // 2), ("after", -1)):
             arrays[f"similarity_{stage}{suffix}"] = torch.stack([epochs[epoch] for epochs in similarity])
-        arrays[f"loss_by_epoch{suffix}"] = [[run.history.train_loss for run in model] for model in models]
-        accuracy = [[run.history.validation_accuracy for run in model] for model in models]
-        arrays[f"accuracy_by_epoch{suffix}"] = accuracy
+        for name, curve in (
+            ("loss", "train_loss"),
+            ("accuracy", "validation_accuracy"),
+            ("images_per_second", "images_per_second"),
+        ):
+            arrays[f"{name}_by_epoch{suffix}"] = [
+                [getattr(run.history, curve) for run in model] for model in models
+            ]
         arrays[f"locality_by_epoch{suffix}"] = [
             [[locality(epoch, grid).correlation for epoch in run.similarity()] for run in model]
             for model in models

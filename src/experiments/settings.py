@@ -4,6 +4,7 @@ One class an experiment. A chapter that shows several has a class that joins the
 beyond the paper have theirs in `study_settings`.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
@@ -43,6 +44,11 @@ Precision = Annotated[
     Literal["auto", "32-true", "bf16-mixed"],
     Field(description="auto is bf16-mixed where the GPU or processor has it"),
 ]
+
+
+def without_repetition(parameters: Mapping[str, object]) -> dict[str, object]:
+    """The parameters in which two repetitions of one experiment agree."""
+    return {name: value for name, value in parameters.items() if name not in REPETITION}
 
 
 class GridSettings(Settings):

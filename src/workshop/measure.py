@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import count
@@ -12,12 +13,12 @@ from math import isfinite
 from pathlib import Path
 
 from src.common.choices import one_of, shown
-from src.common.folders import new_folder, remove_parts
+from src.common.folders import new_folder, remove_parts, visible
 from src.common.sources import commit, digest, imported_files, versions
 from src.evidence.records import Record, save_arrays
 from src.experiments.base import Parameters, Settings
 from src.experiments.resolve import resolve_run, scale_of
-from src.experiments.settings import FOLDERS
+from src.experiments.settings import FOLDERS, without_repetition
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 
 # The command line names here the folder in which a chapter leaves its records; unset, a chapter leaves none.
@@ -99,7 +100,8 @@ def measure_into(folder: Path, claim: str, settings: Settings) -> Record | None:
 
     Raises
     ------
-    ValueError : not all of torchrun's variables are set. FileExistsError : the folder holds anything else.
+    ValueError : not all of torchrun's variables are set.
+    FileExistsError : the folder holds anything else, or one beside it the same repetition.
     ArithmeticError : a descent or a training diverged. OSError : the record cannot be written, and where it is kept.
     """
     writes = _writes()
@@ -108,6 +110,7 @@ def measure_into(folder: Path, claim: str, settings: Settings) -> Record | None:
             remove_parts(folder)
             return _recorded_before(folder, claim, settings)
         return None
+    _check_neighbours(folder, claim, settings)
     from src.synthetic.divergence import DivergenceError
     from src.vision.training import NonFiniteLossError
 
@@ -149,6 +152,20 @@ def _recorded_before(folder: Path, claim: str, settings: Settings) -> Record:
     raise FileExistsError(
         f"{folder} holds {what} ({found.started}); choose another --out, or remove it first"
     )
+
+
+def _check_neighbours(folder: Path, claim: str, settings: Settings) -> None:
+    """Raise FileExistsError where a folder beside this one holds the same seed of the same setting."""
+    own = as_recorded(settings.narrowed(EXPERIMENTS[claim].settings))
+    for file in visible(folder.parent, "*/record.json"):
+        with suppress(ValueError):  # a damaged one is named where records are read
+            found = Record.load(file.parent)
+            same = without_repetition(found.parameters) == without_repetition(own)
+            if same and (found.claim, found.seed) == (claim, own["seed"]):
+                raise FileExistsError(
+                    f"{file.parent} holds seed = {found.seed} of this setting already, which would count twice; "
+                    "choose another --out, or another seed"
+                )
 
 
 def _write(record: Record, part: Path) -> None:

@@ -621,7 +621,8 @@ def test_the_panels_of_a_factor_are_means_and_spreads_of_its_records():
 
 
 def _short(accuracy: float, *, epochs: int, scale: str = "short", **changes) -> Record:
-    made = {"seed": 0, "num_seeds": 1, "epochs": epochs, "learning_rate": 0.001, "add_encoding": False}
+    made = {"seed": 0, "num_seeds": 1, "epochs": epochs, "learning_rate": 0.0005, "add_encoding": False}
+    made |= {"dataset": "cifar10"}
     metrics = {"accuracy_content": [accuracy], "accuracy_positional": [0.5], "accuracy_gap": [accuracy - 0.5]}
     metrics |= {"locality_content": [0.3], "locality_positional": [0.4]}
     parameters = made | changes
@@ -630,10 +631,12 @@ def _short(accuracy: float, *, epochs: int, scale: str = "short", **changes) -> 
     )
 
 
-def test_by_epochs_takes_the_setting_with_most_repetitions_and_no_variant():
+def test_by_epochs_keeps_rates_apart_and_takes_the_setting_with_most_repetitions_and_no_variant():
     runs = [
+        _short(0.1, epochs=15, learning_rate=0.00025),
+        _short(0.2, epochs=60, learning_rate=0.00025),
         _short(0.7, epochs=30),
-        _short(0.1, epochs=15, learning_rate=0.1),
+        _short(0.1, epochs=15, batch_size=64),
         _short(0.5, epochs=15),
         _short(0.6, epochs=15, seed=1),
         _short(0.2, epochs=60, add_encoding=True),
@@ -641,21 +644,41 @@ def test_by_epochs_takes_the_setting_with_most_repetitions_and_no_variant():
         _short(0.2, epochs=60, scale="laptop"),
     ]
     found = by_epochs("positional-cifar10", runs)
-    assert list(found) == [15, 30]
-    assert found[15].metrics["accuracy_content"] == [0.5, 0.6]
+    assert {rate: list(by_length) for rate, by_length in found.items()} == {
+        0.0005: [15, 30],
+        0.00025: [15, 60],
+    }
+    assert found[0.0005][15].metrics["accuracy_content"] == [0.5, 0.6]
     assert by_epochs("positional-cifar100", runs) == {}
 
 
-def test_the_panels_of_epochs_draw_both_models_and_their_difference():
-    by_value = by_epochs("positional-cifar10", [_short(0.7, epochs=30), _short(0.6, epochs=15)])
-    above, below, locality = epoch_panels({"positional-cifar10": by_value}).axes
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_learning_rates_the_presets_is_judged_whatever_the_others_repetitions_and_length(order):
+    others = [_short(0.9, epochs=30, seed=seed, learning_rate=0.00025) for seed in range(4)]
+    preset = [_short(0.5, epochs=15, seed=seed) for seed in range(3)]
+    verdict = judge("positional-cifar10", [*others, *preset][::order], "short")
+    assert {each.parameters["learning_rate"] for each in verdict.records} == {0.0005}
+
+
+def test_the_panels_of_epochs_draw_both_models_and_their_difference_at_each_learning_rate():
+    runs = [_short(0.7, epochs=30), _short(0.6, epochs=15), _short(0.4, epochs=15, learning_rate=0.00025)]
+    figure = epoch_panels({"positional-cifar10": by_epochs("positional-cifar10", runs)})
+    above, below, locality = figure.axes
     marks = {float(line.get_ydata()[0]) for line in above.lines if list(line.get_xdata()) == [300]}
     assert marks == {paper_figure("7")["cifar10"][model][2] / 100 for model in ("content", "positional")}
     assert locality.get_xlim()[1] > 300
-    assert [bars[0].get_ydata().tolist() for bars in locality.containers] == [[0.3, 0.3], [0.4, 0.4]]
+    drawn = [bars[0].get_ydata().tolist() for bars in locality.containers]
+    assert drawn == [[0.3, 0.3], [0.4, 0.4], [0.3], [0.4]]
     assert above.get_title() == "cifar10" and below.get_ylabel() == "content minus positional [share]"
-    content, positional = above.containers
+    content, positional, lower, _ = above.containers
     assert content[0].get_xdata().tolist() == [15, 30]
     assert content[0].get_ydata().tolist() == pytest.approx([0.6, 0.7])
     assert positional[0].get_ydata().tolist() == pytest.approx([0.5, 0.5])
-    assert below.containers[0][0].get_ydata().tolist() == pytest.approx([0.1, 0.2])
+    assert lower[0].get_ydata().tolist() == [0.4] and lower.get_label() == "content, rate 0.00025"
+
+
+def test_the_papers_medians_are_not_drawn_beside_other_images():
+    run = replace(_short(0.7, epochs=300, dataset="svhn-1083"), claim="positional-svhn")
+    above = epoch_panels({"positional-svhn": by_epochs("positional-svhn", [run])}).axes[0]
+    assert above.get_title() == "svhn-1083" and len(above.containers) == 2
+    assert all(len(line.get_xdata()) < 3 and line.get_label() != "the paper" for line in above.lines)

@@ -1,3 +1,5 @@
+from decimal import Decimal
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -47,9 +49,20 @@ def test_figure_4_draws_the_record_and_the_printed_values_in_the_same_axes():
     assert lines["Bayes rule, exact"].get_ydata()[0] == pytest.approx(100 * bayes_error(4, 2, 0.3))
     printed = paper_figure("4")
     for axis, name, values in ((error, "test_error", "percent"), (cosine, "cosine", "value")):
-        marks = axis.containers[0].lines[0]
+        marks, _, (bars,) = axis.containers[0].lines
         assert marks.get_xdata().tolist() == printed[name]["step"]
         assert marks.get_ydata().tolist() == printed[name][values]
+        heights = [np.ptp(bar[:, 1]) for bar in bars.get_segments()]
+        precision = printed["precision"]["cosine" if name == "cosine" else "percent"]
+        assert np.allclose(heights, 2 * np.array(precision))
+
+
+def test_figure_4_is_as_precise_as_one_unit_of_the_last_digit_of_each_point():
+    printed = paper_figure("4")
+    read = {"percent": printed["test_error"]["percent"], "cosine": printed["cosine"]["value"]}
+    for kind, values in read.items():
+        units = [10.0 ** Decimal(str(value)).as_tuple().exponent for value in values]
+        assert printed["precision"][kind] == pytest.approx(units)
 
 
 def test_the_printed_levels_are_the_exact_errors_at_the_presets_q():

@@ -210,6 +210,15 @@ def test_record_writes_one_folder_and_knows_it_again(tmp_path, capsys):
     assert load_records(tmp_path) == [record]
 
 
+def test_a_repetition_that_is_there_under_another_name_is_refused(tmp_path, capsys):
+    command = ["record", "structure", *TINY, "-p", "seed=3", "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert main([*command, "-p", "device=cpu"]) == 2
+    assert "holds seed = 3 of this setting already, which would count twice" in capsys.readouterr().err
+    assert main([*command, "-p", "seed=4"]) == 0
+    assert len(load_records(tmp_path)) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

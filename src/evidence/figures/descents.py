@@ -20,7 +20,8 @@ READINGS = {0.15: "(T), log log d", 0.5: "fits Figure 4", 1.0: "this book", 1.53
 
 
 def figure_4(record: Record) -> Figure:
-    """The paper's Figure 4: A at the end, test error and cosine over the steps; the printed values as marks."""
+    """The paper's Figure 4: A at the end, test error and cosine over the steps; marks are the printed values,
+    their bars what could be read off."""
     arrays, printed, asked = record.arrays, paper_figure("4"), record.parameters
     exact = [asked[name] for name in ("num_patches", "set_size", "distractor_prob")]
     with figure_style():
@@ -59,7 +60,9 @@ def _logits(attention: np.ndarray, diagonal: float) -> np.ndarray:
     return logits - np.diag(logits)[:, None] + diagonal
 
 
-def _marks(axis: Axes, x: Sequence[int | float], y: Sequence[float], precision: float) -> None:
+def _marks(
+    axis: Axes, x: Sequence[int | float], y: Sequence[int | float], precision: Sequence[int | float]
+) -> None:
     look = {"color": PALETTE["positional"], "markersize": 4, "clip_on": False}
     axis.errorbar(x, y, yerr=precision, fmt="o", label="paper, as printed", **look)
 

@@ -18,6 +18,7 @@ ARMS = {
     "oracle": ("attention planted", "^"),
 }
 LEARNED = ("scratch", "kept")
+LINES = ("-", "--", ":")  # of learning rates
 MARKERS = "osD^vPX"  # a curve of each D: the colour alone would not do
 PAPER_EPOCHS = 300
 ROWS = {"accuracy": "test accuracy [share]", "locality": "locality correlation [1]"}
@@ -55,13 +56,19 @@ def factor_panels(by_factor: Mapping[str, Mapping[int | float, Record]], names: 
     return figure
 
 
-def _points(ax: Axes, records: Mapping[int | float, Record], metric: str, model: str) -> None:
+def _points(
+    ax: Axes,
+    records: Mapping[int | float, Record],
+    metric: str,
+    model: str,
+    line: str = "-",
+    label: str | None = None,
+) -> None:
     values = [known(record.values(metric)) for record in records.values()]
     spread = [np.std(each, ddof=1) if len(each) > 1 else 0.0 for each in values]
     mean = [record.mean(metric) for record in records.values()]
-    ax.errorbar(
-        list(records), mean, yerr=spread, fmt="o-", markersize=4, capsize=3, color=PALETTE[model], label=model
-    )
+    look = {"fmt": f"o{line}", "markersize": 4, "capsize": 3, "color": PALETTE[model]}
+    ax.errorbar(list(records), mean, yerr=spread, label=label or model, **look)
 
 
 def samples_needed(record: Record, margin: int = 3) -> Figure:
@@ -118,39 +125,45 @@ def accuracy_by_samples(record: Record, margin: int = 3) -> Figure:
     return figure
 
 
-def epoch_panels(by_claim: Mapping[str, Mapping[int, Record]]) -> Figure:
+def epoch_panels(by_claim: Mapping[str, Mapping[float, Mapping[int, Record]]]) -> Figure:
     """Accuracy of both models, their difference, and locality, against epochs; one column a claim, `by_epochs` of each.
 
     A point is the mean over repetitions of runs that end after so many epochs; a bar, where there are several, their
-    standard deviation. Beside them, where the data set has any: the paper's medians after 300 epochs, and the curve
-    of a public run of the vanilla model.
+    standard deviation. Solid: the learning rate of the preset; dashed: another. Beside them, where the images are the
+    paper's: its medians after 300 epochs, and the curve of a public run of the vanilla model.
     """
     with figure_style():
         size = (2.8 * len(by_claim) + 0.6, 6.6)
         figure, axes = panels(3, len(by_claim), figsize=size, squeeze=False, sharex="col")
-        for column, (claim, records) in zip(axes.T, by_claim.items(), strict=True):
+        for column, by_rate in zip(axes.T, by_claim.values(), strict=True):
             accuracy, gap, locality = column
-            for model in MODELS:
-                _points(accuracy, records, f"accuracy_{model}", model)
-                _points(locality, records, f"locality_{model}", model)
-            _points(gap, records, "accuracy_gap", "reference")
-            _marks(accuracy, gap, claim.removeprefix("positional-"))
+            for (rate, records), line in zip(by_rate.items(), LINES, strict=False):
+                for model in MODELS:
+                    label = f"{model}, rate {rate:g}"
+                    _points(accuracy, records, f"accuracy_{model}", model, line, label)
+                    _points(locality, records, f"locality_{model}", model, line)
+                _points(gap, records, "accuracy_gap", "reference", line)
+            lengths = {epochs for records in by_rate.values() for epochs in records}
+            dataset = next(
+                record.parameters["dataset"] for records in by_rate.values() for record in records.values()
+            )
+            _marks(accuracy, gap, dataset)
             gap.axhline(0, color=INK, linewidth=1)
-            accuracy.set(title=claim.removeprefix("positional-"))
+            accuracy.set(title=dataset)
             locality.set(xscale="log", xlabel="epochs")
-            ticks = sorted({*records, 10, 100, PAPER_EPOCHS})
+            ticks = sorted({*lengths, PAPER_EPOCHS})
             locality.set_xticks(ticks, [str(epochs) for epochs in ticks])
             locality.set_xlim(min(ticks) / 1.3, max(ticks) * 1.3)
             locality.minorticks_off()
         axes[0, 0].set(ylabel=ROWS["accuracy"])
         axes[1, 0].set(ylabel="content minus positional [share]")
         axes[2, 0].set(ylabel=ROWS["locality"])
-        axes[0, 0].legend(fontsize=SMALL)
+        legend_below(figure, *axes[0], columns=2)
     return figure
 
 
 def _marks(accuracy: Axes, gap: Axes, dataset: str) -> None:
-    """The paper's medians, at its own epochs, and the public run."""
+    """The paper's medians, at its own epochs, and the public run; nothing where the paper has other images."""
     boxes, public = paper_figure("7"), paper_figure("public")
     if dataset in boxes:
         medians = {model: boxes[dataset][model][2] / 100 for model in MODELS}
