@@ -34,7 +34,7 @@ def run(settings: OverTrainingSettings) -> Measured:
 
     Departure from the paper: no noise (d = 1, v = alpha w*), so that there is none to fit. Expected: association
     lasts longer the larger the diagonal is, on a fixed sample and on ever new inputs alike; and the linear theory's
-    amplification of a difference between rows falls with it.
+    amplification of a difference between rows falls with it. A descent that diverges has neither lifetime nor accuracy.
     """
     marks = np.unique(np.geomspace(1, settings.lifetime_steps, FRAMES).round().astype(int))
     shape = (2, len(settings.diagonals), settings.num_seeds)
@@ -63,7 +63,7 @@ def run(settings: OverTrainingSettings) -> Measured:
 def _descend(
     settings: OverTrainingSettings, diagonal: float, fresh: bool, marks: np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """Association (repetitions, t) at `marks`, and test accuracy at the end (repetitions,)."""
+    """Association (repetitions, t) at `marks`, and test accuracy at the end (repetitions,); nan once one diverges."""
     device = pick_device(settings.device)
     draws = [
         child_generator(settings.seed, "over-training", i, device=device) for i in range(settings.num_seeds)
@@ -91,11 +91,16 @@ def _descend(
     test, first = drawn(TEST), drawn(settings.lifetime_samples)
     samples = iter(lambda: drawn(settings.lifetime_samples), None) if fresh else repeat(first)
     association = [
-        torch.stack([patch_association(*each).mean() for each in zip(logits, partitions, strict=True)])
+        torch.stack([_association(*each) for each in zip(logits, partitions, strict=True)])
         for logits in _follow(settings, models, samples, marks)
     ]
-    accuracy = (models(test[0]) * test[1] > 0).double().mean(-1)
+    margins = models(test[0]) * test[1]
+    accuracy = (margins > 0).double().mean(-1).where(margins.isfinite().all(-1), torch.nan)
     return torch.stack(association, dim=-1), accuracy
+
+
+def _association(logits: Tensor, partition: Partition) -> Tensor:
+    return patch_association(logits, partition).mean().where(logits.isfinite().all(), torch.nan)
 
 
 def _follow(
@@ -121,13 +126,15 @@ def _stacked(samples: Sequence[SpatialSample]) -> tuple[Tensor, Tensor]:
 def _lifetime(association: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """The first mark at which association is lost again, over the last axis.
 
-    0 where it never was there; the last mark where it is there at the end: then it lasts that long at least.
+    0 where it never was there; the last mark where it is there at the end: then it lasts that long at least. nan of a
+    descent that diverged.
     """
     there = association >= LOST
     begun = there.argmax(-1)
     lost = ~there & (np.arange(len(marks)) > begun[..., None])
     first = np.where(lost.any(-1), marks[lost.argmax(-1)], marks[-1])
-    return np.where(there.any(-1), first, 0).astype(float)
+    lasted = np.where(there.any(-1), first, 0).astype(float)
+    return np.where(np.isnan(association).any(-1), np.nan, lasted)
 
 
 def _log_amplification(settings: OverTrainingSettings, diagonal: float) -> float:

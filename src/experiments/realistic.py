@@ -6,6 +6,7 @@ from src.common.device import pick_device
 from src.experiments.measured import Measured, columns
 from src.experiments.settings import RealisticSettings
 from src.experiments.tasks import activation_of, draw_tasks
+from src.structure import patch_association
 from src.synthetic.distribution import SpatialSample
 from src.synthetic.measures import association, labelling_accuracy, measure_trajectory, working_rows
 from src.synthetic.realistic import Run, check_finite, many_descents
@@ -41,6 +42,12 @@ def run(settings: RealisticSettings) -> Measured:
         "association_peak": arrays["association"][:, early].amax(1).tolist(),
         "accuracy_end": arrays["accuracy"][:, early][:, -1].tolist(),
         **_figure_4({name: curve[:, early] for name, curve in arrays.items()}),
+        "association_strict_end": [
+            patch_association(trajectory.attention_logits[sum(early) - 1], task.partition, by_value=True)
+            .mean()
+            .item()
+            for trajectory, task in zip(trajectories, tasks, strict=True)
+        ],
         "association_overtrained": arrays["association"][:, -1].tolist(),
         "accuracy_overtrained": arrays["accuracy"][:, -1].tolist(),
         "labelling_accuracy": [*map(labelling_accuracy, distributions, test)],

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from importlib import import_module
+from operator import le
 
 import numpy as np
 import pytest
+import torch
 
 from src.evidence.claims import CLAIMS
 from src.evidence.records import Record
 from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS, EXPERIMENTS
+from src.structure import Partition, patch_association
 from src.workshop.measure import measure
 
 TINY = {
@@ -247,3 +250,13 @@ def test_the_table_has_every_claim_with_a_function_and_the_chapter_that_shows_it
         assert claim not in CLAIMS or experiment.chapter == CLAIMS[claim].chapter
         assert issubclass(CHAPTERS[experiment.chapter].settings, experiment.settings)
     assert {claim for chapter in CHAPTERS.values() for claim in chapter.measures} <= EXPERIMENTS.keys()
+
+
+def test_the_strict_association_is_that_of_the_logits_at_the_stop():
+    record = tiny("realistic")
+    at_stop = list(record.arrays["step"]).index(record.parameters["steps"])
+    attention = torch.tensor(record.arrays["attention"][at_stop])  # of the first repetition, patches by set
+    partition = Partition.contiguous(12, record.parameters["set_size"])
+    strict = patch_association(attention, partition, by_value=True).mean().item()
+    assert record.metrics["association_strict_end"][0] == pytest.approx(strict)
+    assert all(map(le, record.metrics["association_strict_end"], record.metrics["association_end"]))

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
-from src.experiments.over_training import _lifetime
+from src.experiments.over_training import _descend, _lifetime
+from src.experiments.settings import OverTrainingSettings
 
 MARKS = np.array([1, 10, 100, 1000])
 
@@ -15,3 +17,13 @@ def test_association_lasts_until_the_first_mark_at_which_it_is_lost_again():
         ]
     )
     assert _lifetime(association, MARKS).tolist() == [100, 1000, 0, 10]
+    assert np.isnan(_lifetime(np.array([0.3, 1.0, 0.5, np.nan]), MARKS))  # it diverged
+
+
+@pytest.mark.parametrize(("lr_value", "diverges"), [(1e30, True), (0.001, False)])
+def test_a_descent_that_diverges_has_neither_lifetime_nor_accuracy(lr_value, diverges):
+    sizes = {"num_patches": 8, "set_size": 2, "num_seeds": 2, "lifetime_samples": 10, "lifetime_steps": 20}
+    settings = OverTrainingSettings(**sizes, lr_value=lr_value)
+    association, accuracy = _descend(settings, 1.0, True, np.array([1, 20]))
+    assert association.isfinite().tolist() == [[True, not diverges]] * 2
+    assert accuracy.isfinite().tolist() == [not diverges] * 2

@@ -115,7 +115,10 @@ def events_map(records: Sequence[Record]) -> Figure:
 
 
 def lifetimes(records: Sequence[Record]) -> Figure:
-    """Steps for which association lasts, and the linear theory's amplification, over the diagonal; a column for p."""
+    """Steps for which association lasts, and the linear theory's amplification, over the diagonal; a column for p.
+
+    Descents that diverged are left out.
+    """
     with figure_style():
         figure, axes = panels(2, len(records), figsize=(3.9 * len(records), 4.6), sharex=True, squeeze=False)
         for column, record in zip(axes.T, records, strict=True):
@@ -124,8 +127,8 @@ def lifetimes(records: Sequence[Record]) -> Figure:
                 (("fixed sample", "scratch", "o"), ("new inputs each step", "kept", "s"))
             ):
                 life = arrays["lifetime"][mode]  # (diagonals, repetitions)
-                middle = np.median(life, axis=1)
-                spread = np.abs(np.stack([life.min(1), life.max(1)]) - middle)
+                middle = np.nanmedian(life, axis=1)
+                spread = np.abs(np.stack([np.nanmin(life, 1), np.nanmax(life, 1)]) - middle)
                 column[0].errorbar(
                     arrays["diagonals"],
                     middle,
