@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from src.common.device import pick_device
+from src.common.shapes import Float
 from src.experiments.measured import Measured, columns
 from src.experiments.settings import DiagonalSettings
 from src.experiments.tasks import activation_of, draw_tasks
@@ -13,6 +14,7 @@ from src.synthetic.realistic import Run, check_finite, many_descents
 from src.synthetic.tasks import Task
 from src.synthetic.transfer import accuracy_on
 
+RESAMPLES = 2000
 READS = 0.5  # share of its attention to other patches than itself from which on a row counts as reading a set
 
 
@@ -47,6 +49,28 @@ def run(settings: DiagonalSettings) -> Measured:
         for place, diagonal in enumerate(settings.diagonals)
     }
     return Measured(metrics, dict(zip(("sizes", "steps", "diagonals"), axes, strict=True)) | found)
+
+
+def threshold(
+    diagonals: Float[np.ndarray, " n"], own: Float[np.ndarray, "n runs"], other: Float[np.ndarray, "n runs"]
+) -> tuple[float, float, float]:
+    """The diagonal from which on as many rows read their own set as another one, and the ends of its 95 % interval.
+
+    Between two diagonals the means over the runs are taken as straight lines; where already at the first one as many
+    do, it is that one, and where none is large enough infinity. The interval is a bootstrap's over the runs.
+    """
+
+    def crossing(runs: np.ndarray) -> float:
+        lead = (own - other)[:, runs].mean(1)
+        at = int((lead >= 0).argmax())
+        if lead[at] < 0:
+            return np.inf
+        return diagonals[at] if at == 0 else np.interp(0, lead[at - 1 : at + 1], diagonals[at - 1 : at + 1])
+
+    runs, generator = np.arange(own.shape[1]), np.random.default_rng(0)
+    drawn = [crossing(generator.choice(runs, len(runs))) for _ in range(RESAMPLES)]
+    low, high = np.quantile(drawn, (0.025, 0.975), method="nearest")  # no mean of an end that is infinite
+    return float(crossing(runs)), float(low), float(high)
 
 
 @torch.no_grad()
