@@ -8,7 +8,7 @@ them where there is a compiler. All keep the memory that they free, as `fit` doe
 from statistics import fmean, stdev
 
 import torch
-from harness import Promise, arguments, compare, finish
+from harness import Promise, arguments, compare, finish, time_by_kind
 from torch import nn
 from torch.nn import functional as F
 from vision_steps import IN_WORDS, SHAPE, random_batch
@@ -28,6 +28,16 @@ PROMISE = Promise(
     "3.5x as fast as in float32 on a CPU with AMX, no slower on one without",
     at_least={"amx": 3.5, "cpu": 1.0},
 )
+# Of operators, by how their names begin.
+KINDS = {
+    "products": ("mm", "addmm", "bmm", "baddbmm", "mkldnn_convolution", "convolution"),
+    "attention": ("scaled_dot_product", "softmax"),
+    "norms": ("native_layer_norm",),
+    "GELU": ("gelu",),
+    "copies and casts": ("copy", "clone", "to_copy", "cat", "contiguous"),
+    "sums": ("add", "sum", "div", "mul"),
+    "AdamW": ("fused_adamw",),
+}
 
 
 def main() -> None:
@@ -51,7 +61,13 @@ def main() -> None:
     work = dict.fromkeys(calls, BATCH) | dict.fromkeys(both, 2 * BATCH)
     rows = compare(calls | both, repeats=chosen.repeats, device=chosen.device, work=work, unit="images")
     finish(
-        PROMISE, rows, chosen, reference="both, 32-true", contender=f"both, {precision}", agreement=agreement
+        PROMISE,
+        rows,
+        chosen,
+        reference="both, 32-true",
+        contender=f"both, {precision}",
+        agreement=agreement,
+        shares={name: time_by_kind(call, KINDS) for name, call in calls.items() if "compiled" not in name},
     )
 
 

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from statistics import linear_regression, median
@@ -136,10 +136,12 @@ def finish(
     contender: str,
     curves: Iterable[Curve] = (),
     agreement: str = "",
+    shares: Mapping[str, Mapping[str, float]] | None = None,
 ) -> float:
     """Print table and ratio, write the file where asked; returns the ratio.
 
     agreement : what was checked before anything was timed, and how closely both agreed.
+    shares : of calls by name, where their time goes, as `time_by_kind` gives it.
     """
     by_name = {row.name: row for row in rows}
     kind = "at least" if promise.at_least else "at most"
@@ -156,6 +158,8 @@ def finish(
         pace = "" if row.throughput is None else f"{row.throughput:,.0f} {row.unit}"
         span = " ".join(f"{seconds_text(f(row.seconds)):>9}" for f in (median, min, max))
         print(f"{row.name:40} {span} {row.peak_bytes / 2**20:>9,.1f} MiB  {pace}")
+    for name, parts in (shares or {}).items():
+        print(f"{name}: {', '.join(f'{kind} {share:.0%}' for kind, share in parts.items())}")
     for each in curves:
         print(f"{each.name}: slope {slope(each.x, each.seconds):.2f} in log-log over {each.variable}")
     if chosen.save:
@@ -172,6 +176,7 @@ def finish(
             "agreement": agreement,
             "rows": [asdict(row) for row in rows],
             "curves": [asdict(each) for each in curves],
+            "shares": shares or {},
             "device": device_name(chosen.device),
             "versions": versions(),
             "commit": commit(),
@@ -185,6 +190,23 @@ def finish(
         verdict = f"{seconds_text(measured)}, promised {kind} {bound:g} s: {outcome}"
     print(f"ratio {ratio:.2f} ({verdict})")
     return ratio
+
+
+def time_by_kind(call: Callable[[], object], kinds: Mapping[str, Iterable[str]]) -> dict[str, float]:
+    """Shares of a call's time on the CPU in operators of each kind, most first, and in all others.
+
+    kinds : name -> how the names of its operators begin, after "aten::"; the first kind that fits is taken.
+    """
+    call()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        call()
+    spent = dict.fromkeys(kinds, 0.0) | {"all else": 0.0}
+    for event in seen.key_averages():
+        name = event.key.removeprefix("aten::").lstrip("_")
+        fitting = (kind for kind, beginnings in kinds.items() if name.startswith(tuple(beginnings)))
+        spent[next(fitting, "all else")] += event.self_cpu_time_total
+    total = sum(spent.values())
+    return {kind: spent[kind] / total for kind in sorted(spent, key=spent.__getitem__, reverse=True)}
 
 
 def slope(x: list[float], y: list[float]) -> float:
