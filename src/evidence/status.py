@@ -56,7 +56,7 @@ def _counts(record: Record, records: Sequence[Record]) -> str:
     if any(each is record for each in verdict.records):
         return "yes"
     other = (
-        "another setting has more repetitions, with as many a longer training, or alone the preset's learning rate"
+        "another setting has more repetitions, a longer training, or is nearer to the preset"
         if verdict.records
         else "a further data set is needed"
     )

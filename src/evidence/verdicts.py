@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import inf, sqrt
 from statistics import fmean, stdev
 
 from src.evidence.claims import find
 from src.evidence.records import Record, check_metrics, check_repetitions, known, pooled
 from src.evidence.statements import Claim, Statement, variant
-from src.experiments.resolve import SCALES, preset_values
+from src.experiments.resolve import SCALES, resolve
 from src.experiments.settings import without_repetition
+from src.experiments.table import EXPERIMENTS
 
 REPRODUCED, PARTLY, INCONCLUSIVE, CONTRADICTED = "reproduced", "partly", "inconclusive", "contradicted"
 NOT_RUN = "not run at this scale"
@@ -87,8 +89,8 @@ def judge(key: str, records: Iterable[Record], scale: str | None = None) -> Verd
 
     Each data set of the claim is judged by itself, and nothing is without the first. Records that differ in nothing but
     their seed are pooled; where several settings were run, one speaks: of the learning rate that the scale's preset
-    names, with most repetitions, and of two with as many the longer training. ValueError where a record's metrics are
-    no numbers, or two records hold one repetition.
+    names, with most repetitions, of two with as many the longer training, and of two as long the one nearer to the
+    preset. ValueError where a record's metrics are no numbers, or two records hold one repetition.
     """
     claim = find(key)
     records = [record for record in records if claim.shown_by(record)]
@@ -188,7 +190,9 @@ def by_epochs(key: str, records: Iterable[Record], scale: str = "short") -> dict
     """
     own = [each for each in records if each.claim == key and each.scale == scale and not variant(each)]
     groups: dict[float, dict[int, list[Record]]] = {}
-    for record in sorted(own, key=lambda each: (not _at_preset_rate(each), each.parameters["epochs"])):
+    for record in sorted(
+        own, key=lambda each: ("learning_rate" in _departures(each), each.parameters["epochs"])
+    ):
         by_length = groups.setdefault(record.parameters["learning_rate"], {})
         by_length.setdefault(record.parameters["epochs"], []).append(record)
     return {
@@ -198,23 +202,30 @@ def by_epochs(key: str, records: Iterable[Record], scale: str = "short") -> dict
 
 
 def _largest_group(records: list[Record]) -> list[Record]:
-    """The records of one setting: of the preset's learning rate, with most repetitions, of the longest training."""
+    """The records of one setting: the preset's learning rate, most repetitions, the longest training, most like it."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(repr(sorted(without_repetition(record.parameters).items())), []).append(record)
     return max(
         groups.values(),
         key=lambda group: (
-            _at_preset_rate(group[0]),
+            "learning_rate" not in _departures(group[0]),
             sum(len(each.repetitions) for each in group),
             group[0].parameters.get("epochs", 0),
+            -len(_departures(group[0])),
         ),
         default=[],
     )
 
 
-def _at_preset_rate(record: Record) -> bool:
-    """Whether the record's learning rate is that of its scale's preset, or none is named."""
-    rate = record.parameters.get("learning_rate")
-    preset = preset_values(record.scale, record.chapter, record.claim)
-    return rate is None or preset.get("learning_rate", rate) == rate
+def _departures(record: Record) -> set[str]:
+    """The parameters in which the record's setting differs from its scale's preset; none where it has no preset."""
+    preset = _preset(record.scale, record.claim) if record.claim in EXPERIMENTS else {}
+    setting = without_repetition(record.parameters)
+    return {name for name, value in setting.items() if preset.get(name, value) != value}
+
+
+@cache
+def _preset(scale: str, claim: str) -> dict[str, object]:
+    chapter, settings = EXPERIMENTS[claim].chapter, EXPERIMENTS[claim].settings
+    return resolve(chapter, preset=scale, claim=claim).narrowed(settings).model_dump()

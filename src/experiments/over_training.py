@@ -30,7 +30,7 @@ TEST, LINEAR, RATES = (
 
 
 def run(settings: OverTrainingSettings) -> Measured:
-    """A study of the companion's own. Cost: about 20 minutes on one core.
+    """A study of the companion's own. Cost: about 5 minutes on one core.
 
     Departure from the paper: no noise (d = 1, v = alpha w*), so that there is none to fit. Expected: association
     lasts longer the larger the diagonal is, on a fixed sample and on ever new inputs alike; and the linear theory's

@@ -660,6 +660,13 @@ def test_of_two_learning_rates_the_presets_is_judged_whatever_the_others_repetit
     assert {each.parameters["learning_rate"] for each in verdict.records} == {0.0005}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_settings_with_as_many_repetitions_and_epochs_the_nearer_to_the_preset_is_judged(order):
+    runs = [_short(0.5, epochs=15, batch_size=64), _short(0.5, epochs=15, batch_size=128)]
+    verdict = judge("positional-cifar10", runs[::order], "short")
+    assert [each.parameters["batch_size"] for each in verdict.records] == [128]
+
+
 def test_the_panels_of_epochs_draw_both_models_and_their_difference_at_each_learning_rate():
     runs = [_short(0.7, epochs=30), _short(0.6, epochs=15), _short(0.4, epochs=15, learning_rate=0.00025)]
     figure = epoch_panels({"positional-cifar10": by_epochs("positional-cifar10", runs)})

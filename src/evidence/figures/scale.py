@@ -18,7 +18,7 @@ ARMS = {
     "oracle": ("attention planted", "^"),
 }
 LEARNED = ("scratch", "kept")
-LINES = ("-", "--", ":")  # of learning rates
+LINES = ("-", "--", "-.")  # of learning rates
 MARKERS = "osD^vPX"  # a curve of each D: the colour alone would not do
 PAPER_EPOCHS = 300
 ROWS = {"accuracy": "test accuracy [share]", "locality": "locality correlation [1]"}
@@ -137,7 +137,7 @@ def epoch_panels(by_claim: Mapping[str, Mapping[float, Mapping[int, Record]]]) -
         figure, axes = panels(3, len(by_claim), figsize=size, squeeze=False, sharex="col")
         for column, by_rate in zip(axes.T, by_claim.values(), strict=True):
             accuracy, gap, locality = column
-            for (rate, records), line in zip(by_rate.items(), LINES, strict=False):
+            for (rate, records), line in zip(by_rate.items(), LINES[: len(by_rate)], strict=True):
                 for model in MODELS:
                     label = f"{model}, rate {rate:g}"
                     _points(accuracy, records, f"accuracy_{model}", model, line, label)
