@@ -104,7 +104,7 @@ THEORY = (
                   role="check"),
         Statement("error_exact_authors", least(1 / 8), "In the setting that Figure 4 fits, it errs on {}",
                   "the same bound, at D = 10, C = 2, q = log(10) / 10", SECOND, "every", "%"),
-        Statement("error_lowest_found_here", least(1 / 8), "In the setting of chapter 2 the best weights found err on {}",
+        Statement("error_lowest_found_here", least(1 / 8), "In that of chapter 2 the best weights found err on {}",
                   "the bound again, exactly, for unequal weights too; q = 0.25 was chosen so that it holds",
                   SECOND, "every", "%", role="check"),
         Statement("error_least_squares", least(1 / 8), "Least squares errs there on {} of fresh inputs",
