@@ -23,7 +23,7 @@ MAP_PATCHES, MAP_SET_SIZES = (16, 64, 256, 1024), (2, 4, 8)
 def run(settings: LinearFailsSettings) -> Measured:
     """Source: the paper's statement on generalized linear networks, as recalled. Cost: half a minute.
 
-    Expected: every error at least 1/8 in the setting of chapter 2, whose q was chosen so that it is; less in that
+    Expected: every error at least 1/8 in the setting of chapter 2, whose q was chosen so that it is; less in the one
     that the paper's own Figure 4 fits. Where the bound holds is a matter of q (D - C) / C².
     """
     tasks = draw_tasks(settings, pick_device(settings.device))
