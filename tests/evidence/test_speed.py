@@ -1,10 +1,13 @@
 """The page on speed: what the benchmarks wrote, as tables and curves."""
 
 import json
+from importlib.util import module_from_spec, spec_from_file_location
 
 import numpy as np
 import pytest
+import torch
 
+from src.common.sources import ROOT
 from src.evidence import pages
 from src.evidence.figures import speed
 from src.evidence.records import load_benchmarks
@@ -91,3 +94,14 @@ def test_curves_are_the_measured_points_beside_the_limit():
     assert ax.get_xscale() == ax.get_yscale() == "log" and ax.get_xlabel() == "D"
     with pytest.raises(ValueError, match="no benchmark has curves"):
         speed.cost_curves({"step": {"cuda": content()}}, "cpu")
+
+
+def test_a_profile_tells_products_from_all_else():
+    spec = spec_from_file_location("harness", ROOT / "benchmarks" / "harness.py")
+    harness = module_from_spec(spec)
+    spec.loader.exec_module(harness)
+    matrix, kinds = torch.ones(64, 64), {"products": ("mm",), "sums": ("add",)}
+    shares = harness.time_by_kind(lambda: matrix @ matrix, kinds)
+    assert sum(shares.values()) == pytest.approx(1) and shares["products"] > 0 == shares["sums"]
+    shares = harness.time_by_kind(lambda: matrix + matrix, kinds)
+    assert shares["sums"] > 0 == shares["products"] and [*shares.values()] == sorted(shares.values())[::-1]
