@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -96,11 +97,15 @@ def run(settings: ImagesSettings) -> Measured:
 def notes_of(
     settings: ImagesSettings, train: Images, histories: Sequence[TrainingHistory]
 ) -> dict[str, object]:
-    """What a record tells beside its metrics; `sources` where checkpoints came from another version of the source."""
+    """What a record tells beside its metrics; `sources` where checkpoints came from another version of the source.
+
+    `images_per_second` is of each training, in their order, the median over its epochs.
+    """
     sources = sorted({source for history in histories for source in history.sources})
     return {
         "precision": chosen_precision(training_settings(settings)),
         "classes": len(train.classes),
+        "images_per_second": [round(median(history.images_per_second)) for history in histories],
         "resumed_seconds": sum(history.resumed_seconds for history in histories),
         **({"sources": sources} if len(sources) > 1 else {}),
     }
@@ -303,14 +308,9 @@ def _curves(runs: Mapping[str, list[Trained]], grid: tuple[int, int]) -> dict[st
         similarity = [model[0].similarity() for model in models]
         for stage, epoch in (("before", 0), ("during", len(similarity[0]) // 2), ("after", -1)):
             arrays[f"similarity_{stage}{suffix}"] = torch.stack([epochs[epoch] for epochs in similarity])
-        for name, curve in (
-            ("loss", "train_loss"),
-            ("accuracy", "validation_accuracy"),
-            ("images_per_second", "images_per_second"),
-        ):
-            arrays[f"{name}_by_epoch{suffix}"] = [
-                [getattr(run.history, curve) for run in model] for model in models
-            ]
+        arrays[f"loss_by_epoch{suffix}"] = [[run.history.train_loss for run in model] for model in models]
+        accuracy = [[run.history.validation_accuracy for run in model] for model in models]
+        arrays[f"accuracy_by_epoch{suffix}"] = accuracy
         arrays[f"locality_by_epoch{suffix}"] = [
             [[locality(epoch, grid).correlation for epoch in run.similarity()] for run in model]
             for model in models

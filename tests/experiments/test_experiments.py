@@ -221,7 +221,10 @@ def test_same_seed_same_numbers_in_any_order(record):
 
 def test_a_run_on_images_tells_its_precision_and_its_data():
     made = tiny("pe-locality", permute=False, precision="32-true")
-    assert made.precision == "32-true" and made.notes == {"classes": 10}
+    assert made.precision == "32-true" and made.notes["classes"] == 10
+    assert made.notes.keys() == {"classes", "images_per_second"} and all(
+        pace > 0 for pace in made.notes["images_per_second"]
+    )
     assert all(0.001 <= p <= 1 for name in ("content", "positional") for p in made.values(f"mantel_p_{name}"))
 
 
