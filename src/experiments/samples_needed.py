@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from itertools import product
 from math import inf, nan
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +13,10 @@ import torch
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int
+from src.common.sources import digest, imported_files
+from src.experiments.images import check_writable
 from src.experiments.measured import Measured
-from src.experiments.settings import SamplesNeededSettings
+from src.experiments.settings import REPETITION, SamplesNeededSettings
 from src.experiments.tasks import activation_of
 from src.synthetic.baselines import distractor_prob_at, planted_logits
 from src.synthetic.distribution import SpatialDistribution, random_feature
@@ -21,6 +25,7 @@ from src.synthetic.projected import ProjectedInputs
 from src.synthetic.tasks import Task, draw_task
 from src.synthetic.transfer import learn_values
 from src.synthetic.validated import chosen_on_validation, descend
+from src.vision.checkpoints import read, write
 
 ARMS = ("scratch", "kept", "oracle", "uniform")
 MARGINS = (2, 3, 5)  # points below the labelling function's accuracy at which samples are enough
@@ -32,13 +37,14 @@ def run(settings: SamplesNeededSettings) -> Measured:
     """Source: the paper's theorem on transfer. Cost: the defaults half a minute; see the preset `laptop`.
 
     Expected: a slope near 1 from scratch, near 0 with attention kept. Only D changes, and q with it: the equal-weights
-    linear rule errs alike at every D. Each descent takes the step and the step sizes at which its own validation
-    inputs do best, once within its budget and once within half of it. Departures from the paper: the update of A
-    is capped, and d is the same at every D.
+    linear rule errs alike at every D. Each descent takes the step, the step sizes and the cap at which its own
+    validation inputs do best, once within its budget and once within half of it. Departures from the paper: the
+    update of A is capped, and d is the same at every D.
     """
+    check_writable(settings.checkpoint_folder)
     device, sizes = pick_device(settings.device), settings.num_patches
     points = [
-        [measure_point(settings, index, row, device) for index in range(settings.num_seeds)]
+        [kept_point(settings, index, row, device) for index in range(settings.num_seeds)]
         for row in range(len(sizes))
     ]
     arrays = {
@@ -66,9 +72,25 @@ def run(settings: SamplesNeededSettings) -> Measured:
     return Measured(metrics, arrays | needed)
 
 
+def kept_point(
+    settings: SamplesNeededSettings, index: int, row: int, device: torch.device
+) -> dict[str, np.ndarray]:
+    """`measure_point`, or what a run that was cut off has kept of it; refused where settings or source differ."""
+    if not settings.checkpoint_folder:
+        return measure_point(settings, index, row, device)
+    path = Path(settings.checkpoint_folder, f"{settings.num_patches[row]}-{settings.seed}-{index}.pt")
+    known = settings.model_dump(exclude=REPETITION)
+    known["source"] = digest(imported_files("import src.experiments.samples_needed"))
+    point = read(path, known)
+    if point is None:
+        point = {k: torch.tensor(v) for k, v in measure_point(settings, index, row, device).items()}
+        write(path, known, point)
+    return {name: each.numpy() for name, each in point.items()}
+
+
 def measure_point(
     settings: SamplesNeededSettings, index: int, row: int, device: torch.device
-) -> dict[str, np.ndarray | float]:
+) -> dict[str, np.ndarray]:
     """All arms of one repetition at one D: `accuracy_…` (2, sizes), within half the budget and within all of it."""
     num_patches = settings.num_patches[row]
     own_seed = child_generator(settings.seed, "samples needed", num_patches).initial_seed()
@@ -78,13 +100,14 @@ def measure_point(
         ProjectedInputs.draw(task.distribution, n, generator=task.generator(name))
         for name, n in (("validation", settings.num_validation), ("test", settings.num_test))
     )
-    scratch, kept = from_scratch(settings, task, settings.budget[row], validation, test)
+    scratch, chosen, kept = from_scratch(settings, task, settings.budget[row], validation, test)
     uniform = torch.zeros_like(kept)
     given = {"kept": kept, "oracle": planted_logits(task.partition).to(kept), "uniform": uniform}
     return {
-        "labelling_accuracy": test.labelling_accuracy(task.partition),
-        "association_kept": association(kept, task).item(),
+        "labelling_accuracy": np.array(test.labelling_accuracy(task.partition)),
+        "association_kept": np.array(association(kept, task).item()),
         "accuracy_scratch": scratch,
+        "chosen_scratch": chosen,
         **{f"accuracy_{arm}": with_attention(settings, task, given[arm], validation, test) for arm in given},
     }
 
@@ -95,20 +118,28 @@ def from_scratch(
     budget: int,
     validation: ProjectedInputs,
     test: ProjectedInputs,
-) -> tuple[Float[np.ndarray, "2 sizes"], Float[torch.Tensor, "patches patches"]]:
-    """Test accuracy over sizes from scratch; and the attention that the largest sample taught, which others keep."""
-    num_patches = task.partition.num_patches
+) -> tuple[
+    Float[np.ndarray, "2 sizes"], Float[np.ndarray, "sizes 3"], Float[torch.Tensor, "patches patches"]
+]:
+    """Test accuracy over sizes from scratch; the scales of v's and A's step and the cap that were best within the
+    budget; and the attention that the largest sample taught, which others keep.
+    """
+    num_patches, feature = task.partition.num_patches, task.distribution.feature
     sizes = [each * num_patches for each in settings.samples_per_patch]
     train = task.sample("train", sizes[-1])
-    rates = (settings.lr_value_scale / num_patches**2, settings.lr_attention_scale * num_patches**2)
-    looks, accuracy = {"budget": budget, "every": settings.record_every}, []
+    tried = list(product(settings.lr_value_scales, settings.lr_attention_scales, settings.max_moves))
+    looks, accuracy, chosen = {"budget": budget, "every": settings.record_every}, [], []
     for size in sizes:
-        begun = task.run(train, size, *rates, **activation_of(settings))
-        runs = [replace(begun, model=deepcopy(begun.model), max_move=each) for each in settings.max_moves]
-        feature = task.distribution.feature
-        courses = [descend(each, feature, validation, test, **looks) for each in runs]
-        accuracy.append([chosen_on_validation(courses, within)[0] for within in (budget // 2, budget)])
-    return np.array(accuracy).T, chosen_on_validation(courses, budget)[1]
+        begun, courses = task.run(train, size, 0.0, 0.0, **activation_of(settings)), []
+        for value, attention, cap in tried:
+            rates = {"lr_value": value / num_patches**2, "lr_attention": attention * num_patches**2}
+            own = replace(begun, model=deepcopy(begun.model), max_move=cap, **rates)
+            courses.append(descend(own, feature, validation, test, **looks))
+        _, half = chosen_on_validation(courses, budget // 2)
+        best, full = chosen_on_validation(courses, budget)
+        accuracy.append([half, full])
+        chosen.append(tried[best])
+    return np.array(accuracy).T, np.array(chosen), courses[best].logits
 
 
 @torch.no_grad()

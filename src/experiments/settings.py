@@ -316,19 +316,26 @@ class SamplesNeededSettings(ActivationSettings):
     )
     downstream_budget: int = Field(100, ge=2, description="iterations at most where attention is given")
     record_every: int = Field(20, ge=1, description="iterations from scratch between two looks at validation")
-    lr_value_scale: float = Field(1.0, ge=0, description="step size of v from scratch, times D²")
-    lr_attention_scale: float = Field(
-        0.1, ge=0, description="step size of each entry of the attention logits A, over D²"
+    lr_value_scales: list[Annotated[float, Gt(0)]] = Field(
+        [1.0],
+        min_length=1,
+        description="step sizes of v from scratch, times D²: one is chosen on validation",
+    )
+    lr_attention_scales: list[Annotated[float, Gt(0)]] = Field(
+        [0.1],
+        min_length=1,
+        description="step sizes of each entry of the attention logits A, over D²: likewise",
     )
     max_moves: list[Annotated[float, Gt(0)]] = Field(
-        [1.5],
-        min_length=1,
-        description="largest change of a logit in one iteration: one is chosen on validation",
+        [1.5], min_length=1, description="largest change of a logit in one iteration: likewise"
     )
     downstream_lr_scales: list[Annotated[float, Gt(0)]] = Field(
         [1.0, 10.0],
         min_length=1,
         description="step sizes of v where attention is given, times D²: one is chosen on validation",
+    )
+    checkpoint_folder: str = Field(
+        "", description="folder from which a run that was cut off goes on; empty keeps none"
     )
 
     @model_validator(mode="after")

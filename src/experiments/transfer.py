@@ -69,7 +69,7 @@ def _validated(settings: TransferSettings, index: int, arm: Arm, descent: Descen
             begun = downstream_run(arm, train.patches[:size], train.label[:size], descent, generator=start)
             begun = replace(begun, lr_value=scale * begun.lr_value, lr_attention=scale * begun.lr_attention)
             courses.append(descend(begun, feature, validation, test, budget=settings.steps, every=every))
-        accuracy.append(chosen_on_validation(courses, settings.steps)[0])
+        accuracy.append(chosen_on_validation(courses, settings.steps)[1])
     return accuracy
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
 
 import numpy as np
 import torch
@@ -55,14 +54,8 @@ def descend(
     return Course(*(np.array(each) for each in zip(*looks, strict=True)), logits)
 
 
-def chosen_on_validation(
-    courses: Sequence[Course], within: int
-) -> tuple[float, Float[torch.Tensor, "patches patches"]]:
-    """Test accuracy at the step <= `within` that is best on validation in any course; and that course's logits."""
-    best, accuracy, logits = -1.0, nan, courses[0].logits
-    for course in courses:
-        among = np.where(course.step <= within, course.validation, -1)
-        at = int(among.argmax())
-        if among[at] > best:
-            best, accuracy, logits = among[at], float(course.test[at]), course.logits
-    return accuracy, logits
+def chosen_on_validation(courses: Sequence[Course], within: int) -> tuple[int, float]:
+    """Which course is best on validation at a step <= `within`, the first of equals; and its test accuracy there."""
+    among = [np.where(course.step <= within, course.validation, -1) for course in courses]
+    best = int(np.argmax([each.max() for each in among]))
+    return best, float(courses[best].test[among[best].argmax()])

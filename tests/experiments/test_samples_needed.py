@@ -117,6 +117,28 @@ def test_an_error_that_no_distractors_give_is_refused():
         run(SamplesNeededSettings(linear_error=0.6))
 
 
+def test_a_run_goes_on_from_its_points_and_refuses_those_of_other_settings(tmp_path):
+    settings = SamplesNeededSettings(
+        num_patches=[8, 12],
+        budget=[20, 20],
+        samples_per_patch=[2, 4],
+        downstream_sizes=[2],
+        max_moves=[1.5, 3.0],
+    ).changed(checkpoint_folder=str(tmp_path), num_validation=20, num_test=20, linear_error=0.03)
+    whole = run(settings.changed(checkpoint_folder=""))
+    run(settings.changed(num_seeds=1))
+    times = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    resumed = run(settings)
+    assert len(times) == 2 and len(list(tmp_path.iterdir())) == 4
+    assert all(file.stat().st_mtime_ns == time for file, time in times.items())
+    assert resumed.metrics == whole.metrics
+    assert all(np.array_equal(resumed.arrays[name], whole.arrays[name]) for name in whole.arrays)
+    tried = np.stack([whole.arrays["chosen_scratch"][..., which, :].ravel() for which in range(3)], -1)
+    assert {tuple(each) for each in tried.tolist()} <= {(1.0, 0.1, 1.5), (1.0, 0.1, 3.0)}
+    with pytest.raises(ValueError, match="written with max_moves="):
+        run(settings.changed(max_moves=[1.5]))
+
+
 @pytest.fixture
 def shown():
     measured, metrics, needed = arrays(), {}, {}

@@ -14,8 +14,8 @@ def test_the_step_is_chosen_on_validation_among_those_within_the_budget():
     logits = torch.zeros(2, 2)
     course = Course(np.array([0, 10, 20]), np.array([0.5, 0.7, 0.9]), np.array([0.1, 0.2, 0.3]), logits)
     other = Course(np.array([0, 10, 20]), np.array([0.5, 0.8, 0.6]), np.array([0.4, 0.5, 0.6]), logits + 1)
-    assert chosen_on_validation([course, other], 10)[0] == 0.5
-    assert chosen_on_validation([course, other], 20)[0] == 0.3
+    assert chosen_on_validation([course, other], 10) == (1, 0.5)
+    assert chosen_on_validation([course, other], 20) == (0, 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -57,4 +57,4 @@ def test_a_descent_that_diverges_ends_its_course_there(distribution):
         begin(distribution, 1e6), distribution.feature, *inputs(distribution), budget=40, every=1
     )
     assert course.step[-1] < 40
-    assert chosen_on_validation([course], 40)[0] > 0.3  # the start, or a look before it burst
+    assert chosen_on_validation([course], 40)[1] > 0.3  # the start, or a look before it burst
