@@ -8,15 +8,15 @@ import pytest
 
 from src.evidence.figures.scale import accuracy_by_samples
 from src.evidence.figures.scale import samples_needed as figure_of
-from src.experiments.samples_needed import (
+from src.experiments.samples_counted import (
     MARGINS,
     crossing,
     interval,
     needed_and_slopes,
     over_margins,
-    run,
     slope,
 )
+from src.experiments.samples_needed import run
 from src.experiments.settings import SamplesNeededSettings
 from tests.records import record
 
