@@ -78,11 +78,12 @@ def check_share(**arguments: float) -> None:
             raise ValueError(refusal(name, value, "a share from 0 to 1", min(max(value, 0), 1)))
 
 
-def nearest_divisor(number: int, wanted: int) -> int:
-    """The divisor of `number` closest to `wanted`; 1 or `number` where there is none nearby."""
-    wanted = min(max(wanted, 1), number)
+def nearest_divisor(number: int, wanted: int, *, least: int = 1) -> int:
+    """The divisor of `number`, at least `least`, closest to `wanted`; 1 or `number` where there is none nearby."""
+    wanted = min(max(wanted, least), number)
     for distance in range(min(SEARCHED, number)):
         for candidate in (wanted - distance, wanted + distance):
-            if 1 <= candidate <= number and number % candidate == 0:
+            if least <= candidate <= number and number % candidate == 0:
                 return candidate
-    return min((1, number), key=lambda divisor: abs(divisor - wanted))
+    ends = (1, number) if least == 1 else (number,)
+    return min(ends, key=lambda divisor: abs(divisor - wanted))

@@ -53,7 +53,7 @@ NEIGHBOURS = (
     Neighbour(
         "LOOPE, three cells", "Chowdhury et al., 2025",
         "three coloured cells on a grid, questions on distance, area, orientation and place",
-        "its grid of 14 × 14 (8 × 8 here); which six answers are asked is ours",
+        "judged on 8 × 8 cells, its 14 × 14 beside it; which six answers are asked is ours",
         "30 to 35 % between with and without encodings",
         "three-cells",
         (("accuracy over none: learned {}", "gain_learned"), ("sinusoids of rows and columns {}", "gain_sinusoid_2d"),

@@ -6,7 +6,6 @@ import numpy as np
 
 from src.common.device import pick_device
 from src.common.seeding import child_generator
-from src.experiments.base import need
 from src.experiments.measured import Measured, columns
 from src.experiments.settings import EventsSettings
 from src.synthetic.flow import Flow, critical_ratio, idealized_flow
@@ -21,7 +20,6 @@ def run(settings: EventsSettings) -> Measured:
     Expected: alpha shrinks after association below the critical ratio and grows above it, to the same end; the
     critical ratio is predicted within a factor of 3.
     """
-    need(settings.lr_value > 0, "lr_value", settings.lr_value, "a step size above 0")
     shape = (settings.num_patches, settings.set_size)
     model = IdealizedModel(*shape, settings.degree, settings.linear_coefficient, settings.diagonal)
     pick_device(settings.device)  # refuses what is not at hand; the flow is SciPy's, on the CPU

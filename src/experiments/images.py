@@ -80,15 +80,15 @@ def run(settings: ImagesSettings) -> Measured:
     train, validation, measured = (load(settings, split) for split in splits)
     kinds = (*ATTENTIONS, "convnet") if settings.permute else ATTENTIONS
     runs: dict[str, list[Trained]] = {}
+    histories: list[TrainingHistory] = []
     for kind in kinds:
         groups = new_models(settings, kind, len(train.classes))
         members = [member for group in zip(*groups.values(), strict=True) for member in group]
-        train_together(settings, kind, members, train, validation)
+        histories += train_together(settings, kind, members, train, validation)
         for member in members:
             member.accuracy = evaluate(member.model, measured).accuracy
         runs |= groups
     grid = (settings.image_size // settings.patch_size,) * 2
-    histories = [runs[kind][0].history for kind in kinds]  # of those trained together one will do
     notes = notes_of(settings, train, histories)
     metrics = _metrics(runs, grid) | _mantel(settings, runs, grid)
     return Measured(metrics, _curves(runs, grid) | _pictures(runs, grid, measured), notes)
@@ -176,15 +176,17 @@ def train_together(
     members: Sequence[Trained],
     train: Images,
     validation: Images | None = None,
-) -> None:
+) -> list[TrainingHistory]:
     """Train models of one architecture all at once; one after the other where several processes share each.
 
-    NonFiniteLossError where the loss of one left the finite numbers.
+    Returns one history for each training: of those trained together the first will do. NonFiniteLossError where the
+    loss of one left the finite numbers.
     """
     folder, how = settings.checkpoint_folder, training_settings(settings)
     checkpoint = Path(folder, f"{kind}-{settings.seed}.pt") if folder else None
     options = {"validation": validation, "callback": _observe}
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    together = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    if together:
         models, seeds = [each.model for each in members], [each.seed for each in members]
         options |= {"settings": how, "checkpoint": checkpoint}
         with arguments_called(compile="compiled_steps"):
@@ -201,6 +203,7 @@ def train_together(
             seed, epochs = member.seed, len(history)
             fault = f"the run with seed {seed} diverged after {epochs} epochs"
             raise NonFiniteLossError(f"{fault}; a lower learning_rate is needed", history)
+    return histories[:1] if together else histories
 
 
 def training_settings(settings: ImagesSettings) -> TrainingSettings:

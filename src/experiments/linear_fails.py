@@ -3,6 +3,7 @@
 from math import log
 
 from src.common.device import pick_device
+from src.experiments.base import need
 from src.experiments.measured import Measured, columns
 from src.experiments.settings import LinearFailsSettings
 from src.experiments.tasks import draw_tasks
@@ -44,6 +45,8 @@ def regime_errors() -> list[float]:
 
 def _errors(task: Task, num_samples: int) -> dict[str, float]:
     train, test = task.sample("train", num_samples), task.sample("test", num_samples)
+    both = train.label.min() < train.label.max()
+    need(both, "num_samples", num_samples, "more inputs, for both labels to be among those drawn,")
     squares = fit_generalized_linear(train.patches, train.label, loss="least_squares")
     logistic = fit_generalized_linear(train.patches, train.label, loss="logistic")
     margin = equal_weights_rule(task.distribution)(test.patches).round() * test.label

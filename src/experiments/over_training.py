@@ -10,7 +10,7 @@ from torch import Tensor
 from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.experiments.measured import Measured
-from src.experiments.settings import OverTrainingSettings
+from src.experiments.settings import LIFETIME_TEST, LIFETIME_THEORY, OverTrainingSettings
 from src.experiments.tasks import activation_of
 from src.structure import Partition, patch_association
 from src.synthetic.distribution import SpatialDistribution, SpatialSample
@@ -22,11 +22,7 @@ from src.synthetic.stability import row_growth
 
 LOST = 0.95  # association below which it counts as lost
 FRAMES = 60  # steps at which association is looked at, even on a logarithmic axis
-TEST, LINEAR, RATES = (
-    4000,
-    8000,
-    24,
-)  # test inputs; inputs, and steps at which the linear theory takes its rate
+RATES = 24  # steps at which the linear theory takes its rate
 
 
 def run(settings: OverTrainingSettings) -> Measured:
@@ -88,7 +84,7 @@ def _descend(
         pairs = zip(distributions, draws, strict=True)
         return _stacked([each.sample(n, generator=draw) for each, draw in pairs])
 
-    test, first = drawn(TEST), drawn(settings.lifetime_samples)
+    test, first = drawn(LIFETIME_TEST), drawn(settings.lifetime_samples)
     samples = iter(lambda: drawn(settings.lifetime_samples), None) if fresh else repeat(first)
     association = [
         torch.stack([_association(*each) for each in zip(logits, partitions, strict=True)])
@@ -148,8 +144,9 @@ def _log_amplification(settings: OverTrainingSettings, diagonal: float) -> float
     draw = child_generator(settings.seed, "linear theory")
     partition = Partition.contiguous(*shape)
     feature = torch.ones(1, dtype=torch.float64)
-    sample = SpatialDistribution(partition, feature, settings.distractor_prob).sample(LINEAR, generator=draw)
-    inputs = Population(sample.patches, sample.label, torch.full_like(sample.label, 1 / LINEAR))
+    distribution = SpatialDistribution(partition, feature, settings.distractor_prob)
+    sample = distribution.sample(LIFETIME_THEORY, generator=draw)
+    inputs = Population(sample.patches, sample.label, torch.full_like(sample.label, 1 / LIFETIME_THEORY))
     path = idealized_descent(
         *shape,
         settings.distractor_prob,

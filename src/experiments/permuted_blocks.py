@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from src.common.choices import refusal
 from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Int
+from src.experiments.base import need
 from src.experiments.images import check_writable, load, new_model, notes_of, training_settings
 from src.experiments.measured import Measured
 from src.experiments.settings import LocalitySettings
@@ -17,6 +17,7 @@ from src.vision.permutation import Permuted
 from src.vision.training import TrainingHistory, evaluate, fit
 
 NETWORKS = ("vit", "resnet", "vgg")
+LEAST_SIDE = 16  # pixels: VGG halves the side four times
 
 
 def run(settings: LocalitySettings) -> Measured:
@@ -27,10 +28,11 @@ def run(settings: LocalitySettings) -> Measured:
     every side. `eval_split` is looked at once for each, after its training.
     """
     check_writable(settings.checkpoint_folder)
-    sides = settings.block_sides or _doubled(settings.patch_size, settings.image_size)
-    if len(sides) < 2:
-        needed = f"a divisor of image_size = {settings.image_size}, below it,"
-        raise ValueError(refusal("patch_size", settings.patch_size, needed, settings.image_size // 2))
+    size, patch = settings.image_size, settings.patch_size
+    needed = f"at least {LEAST_SIDE}, which VGG halves four times,"
+    need(size >= LEAST_SIDE, "image_size", size, needed, -(-LEAST_SIDE // patch) * patch)
+    sides = settings.block_sides or _doubled(patch, size)
+    need(len(sides) > 1, "patch_size", patch, f"a divisor of image_size = {size}, below it,", size // 2)
     splits = ("train", "validation", settings.eval_split)
     train, validation, measured = (load(settings, split) for split in splits)
     accuracy = torch.empty(len(NETWORKS), len(sides), settings.num_seeds)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from src.common.choices import arguments_called
 from src.common.seeding import child_generator
 from src.common.shapes import Bool, Float
 from src.experiments.images import (
@@ -29,7 +30,7 @@ from src.vision.spatial_probes import (
     structure,
     tokens_by_layer,
 )
-from src.vision.training import evaluate
+from src.vision.training import TrainingHistory, evaluate
 from src.vision.vit import ATTENTIONS
 
 STAGES = ("before", "after")
@@ -54,18 +55,20 @@ def run(settings: ProbesSettings) -> Measured:
     looked = [_look(settings, each, name) for each, name in ((train, "fit"), (measured, "measured"))]
     runs: dict[str, list[Trained]] = {}
     found: dict[str, dict[str, list[Values]]] = {}
+    histories: list[TrainingHistory] = []
     for kind in ATTENTIONS:
         groups = new_models(settings, kind, len(train.classes))
-        before = {name: [probe(each, *looked) for each in group] for name, group in groups.items()}
+        # whether each place is dropped in some image is the same before the training and after it
+        with arguments_called(seen=f"drop_share = {settings.drop_share}", train="probe_images"):
+            before = {name: [probe(each, *looked) for each in group] for name, group in groups.items()}
         members = [member for group in zip(*groups.values(), strict=True) for member in group]
-        train_together(settings, kind, members, train)
+        histories += train_together(settings, kind, members, train)
         for member in members:
             member.accuracy = evaluate(member.model, measured).accuracy
         for name, group in groups.items():
             found[name] = {"before": before[name], "after": [probe(each, *looked) for each in group]}
         runs |= groups
-    notes = notes_of(settings, train, [runs[kind][0].history for kind in ATTENTIONS])
-    return Measured(_metrics(runs, found), _arrays(runs, found), notes)
+    return Measured(_metrics(runs, found), _arrays(runs, found), notes_of(settings, train, histories))
 
 
 def probe(member: Trained, fit: Looked, measured: Looked) -> Values:

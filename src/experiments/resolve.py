@@ -39,13 +39,12 @@ def preset_sections(preset: str) -> dict[str, dict[str, object]]:
         raise ValueError(
             f"{file.name}: not readable as YAML: {shown(str(error), 120, quoted=False)}"
         ) from None
-    for name, values in _mapping(file.name, "preset", sections).items():
+    for name in _mapping(file.name, "preset", sections):
         try:
             one_of("section", str(name), [*CHAPTERS, *EXPERIMENTS])
         except ValueError as error:
             raise ValueError(f"{file.name}: {error}") from None
-        _mapping(file.name, name, values or {})
-    return sections
+    return {name: _mapping(file.name, name, values or {}) for name, values in sections.items()}
 
 
 def _mapping(file: str, name: str, values: object) -> dict:
@@ -55,9 +54,10 @@ def _mapping(file: str, name: str, values: object) -> dict:
 
 
 def preset_values(preset: str, chapter: str, claim: str | None = None) -> dict[str, object]:
-    """What a preset changes for a chapter, and then for one claim of it."""
+    """What a preset changes for a chapter, and then for one claim of it; a name that both have is the claim's."""
     sections = preset_sections(preset)
-    return {**(sections.get(chapter) or {}), **(sections.get(claim) or {})}
+    own = {} if chapter in EXPERIMENTS else sections.get(chapter, {})
+    return own | sections.get(claim, {})
 
 
 def resolve(
@@ -122,6 +122,11 @@ def parse_value(text: str, kind: object) -> object:
         inside = text.strip().removeprefix("[").removesuffix("]")
         return [_number(each) for each in inside.split(",")] if inside.strip() else []
     return _number(text)
+
+
+def as_text(value: object) -> str:
+    """The value as a command line's text, which `parse_value` reads back."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def _number(text: str) -> object:

@@ -5,7 +5,7 @@ beyond the paper have theirs in `study_settings`.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 from pydantic import Field, model_validator
@@ -20,6 +20,8 @@ FOLDERS = {"data_folder", "checkpoint_folder"}
 
 FLOAT = 4  # bytes
 LEAST_BETA = 0.001
+# Inputs that `over-training` tests on, and those of its linear theory.
+LIFETIME_TEST, LIFETIME_THEORY = 4000, 8000
 # From none, over equation (T) read with sigma_A = log log d at d = 64 and 100 and without the root of d, to 4.
 DIAGONALS = [0.0, 0.18, 0.5, 1.0, 1.53, 2.0, 3.0, 4.0]
 
@@ -82,6 +84,7 @@ class StructureSettings(GridSettings):
 class SetsSettings(Settings):
     """The partition and the distractors: all that the idealized process sees of the distribution."""
 
+    least_sets: ClassVar[int] = 1  # 2 where a shortcut leads from each set to another
     num_seeds: int = Field(3, ge=1, description="independent repetitions")
     num_patches: Patches = 64
     set_size: SetSize = 4
@@ -89,10 +92,18 @@ class SetsSettings(Settings):
 
     @model_validator(mode="after")
     def sets_of_one_size(self):
-        patches, size = self.num_patches, self.set_size
-        nearest = max(2, nearest_divisor(patches, size))
-        need(patches % size == 0, "set_size", size, f"a divisor of num_patches = {shown(patches)}", nearest)
+        patches, size, most = self.num_patches, self.set_size, self.num_patches // self.least_sets
+        needed = f"a divisor of num_patches = {shown(patches)}{', below it,' if most < patches else ''}"
+        nearest = nearest_divisor(patches, min(size, most), least=2)
+        fits = size <= most and patches % size == 0
+        need(fits, "set_size", size, needed, nearest if nearest <= most else None)
         return self
+
+    def patterns_bytes(self, samples: int) -> int:
+        """Bytes of so many inputs as counts of patterns, and of what an idealized iteration makes of them."""
+        patterns = (self.set_size + 1) * (self.set_size + 2) // 2
+        totals = min(samples, 2 * self.num_patches + 1)
+        return 8 * patterns * (2 * samples + 12 * totals)
 
 
 class DistributionSettings(SetsSettings):
@@ -122,6 +133,7 @@ class LinearFailsSettings(DistributionSettings):
 
 
 class ShortcutExistsSettings(DistributionSettings, ActivationSettings):
+    least_sets: ClassVar[int] = 2
     num_samples: int = Field(8000, ge=2, description="inputs on which both models are tested")
 
     def memory_bytes(self) -> int:
@@ -136,10 +148,7 @@ class IdealizedSettings(SetsSettings, ActivationSettings):
     batch_samples: int = Field(1024, ge=1, description="fresh draws that estimate the risk in an iteration")
 
     def memory_bytes(self) -> int:
-        patterns = (self.set_size + 1) * (self.set_size + 2) // 2
-        totals = min(self.batch_samples, 2 * self.num_patches + 1)
-        each = 8 * patterns * (2 * self.batch_samples + 12 * totals)
-        return each + 8 * 5 * self.steps * self.num_seeds
+        return self.patterns_bytes(self.batch_samples) + 8 * 5 * self.steps * self.num_seeds
 
 
 class EventsSettings(SetsSettings, ActivationSettings):
@@ -154,10 +163,18 @@ class EventsSettings(SetsSettings, ActivationSettings):
     )
 
     @model_validator(mode="after")
-    def ratios_ascend(self):
+    def ratios_ascend_and_both_move(self):
         ratios, ascending = self.step_ratios, sorted(set(self.step_ratios))
         need(ratios == ascending, "step_ratios", ratios, "a list of ascending ratios", ascending)
+        for name in ("lr_value", "lr_attention"):
+            step = getattr(self, name)
+            need(step > 0, name, step, "float, > 0, for the ratio of steps,", "above 0")
         return self
+
+    def memory_bytes(self) -> int:
+        """The inputs; of each flow some 300 points of five numbers."""
+        flows = self.num_seeds * (len(self.step_ratios) + 1)
+        return self.patterns_bytes(self.flow_inputs) + 8 * 5 * 300 * flows
 
 
 class StartSettings(Settings):
@@ -177,8 +194,16 @@ class OverTrainingSettings(SetsSettings, ActivationSettings, StartSettings):
     lr_value: StepOfValue = 0.001
     lr_attention: StepOfAttention = 50.0
     diagonals: Diagonals = Field(DIAGONALS)
-    lifetime_steps: int = Field(4000, ge=1, description="iterations to follow association for")
+    lifetime_steps: int = Field(4000, ge=10, description="iterations to follow association for")
     lifetime_samples: int = Field(2000, ge=1, description="inputs of the fixed sample, and of each new one")
+
+    def memory_bytes(self) -> int:
+        """The descents, with inputs as drawn and as stacked; or the linear theory, with second derivatives."""
+        patches = self.num_patches
+        inputs = 4 * (self.lifetime_samples + LIFETIME_TEST)
+        descents = FLOAT * self.num_seeds * patches * (inputs + 6 * patches)
+        path = self.patterns_bytes(1024) + 8 * 5 * self.lifetime_steps
+        return max(descents, path + 8 * 40 * LIFETIME_THEORY * patches)
 
 
 class DiagonalSettings(DistributionSettings, ActivationSettings, StartSettings):
@@ -194,6 +219,11 @@ class DiagonalSettings(DistributionSettings, ActivationSettings, StartSettings):
         [50.0], min_length=1, description="step sizes of each entry of the attention logits A"
     )
     training_sizes: Sizes = Field([2000], min_length=1, description="training samples, N")
+
+    def memory_bytes(self) -> int:
+        patches = self.patches_bytes(max(self.training_sizes) + self.num_test)
+        found = 4 * 8 * len(self.training_sizes) * len(self.attention_steps) * len(self.diagonals)
+        return self.num_seeds * (patches + 6 * FLOAT * self.num_patches**2 + found)
 
 
 def halves(count: int, times: int = 5) -> list[int]:
@@ -237,6 +267,7 @@ class RealisticSettings(DistributionSettings, ActivationSettings, StartSettings)
 
 
 class TransferSettings(DistributionSettings, ActivationSettings):
+    least_sets: ClassVar[int] = 2
     num_patches: Patches = 32
     patch_dim: PatchDim = 64
     distractor_prob: DistractorProb = 0.4
@@ -411,7 +442,7 @@ class ImagesSettings(Settings):
         "none", description="augmentation beside crop and flip"
     )
     resized_crop: float = Field(
-        0.0, ge=0, le=1, description="smallest share of the area in a random crop; 0 crops by shifting"
+        0.0, ge=0, le=1, description="smallest share of the area drawn for a random crop; 0 crops by shifting"
     )
     mixup: float = Field(0.0, ge=0, le=1000, description="parameter of mixup's Beta distribution; 0 for none")
     cutmix: float = Field(0.0, ge=0, le=1000, description="likewise of CutMix")

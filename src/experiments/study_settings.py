@@ -155,6 +155,13 @@ class ProbesSettings(ImagesSettings):
         0.75, gt=0, lt=1, description="share of an image's patches whose encodings are dropped"
     )
 
+    @model_validator(mode="after")
+    def pairs_far_apart(self):
+        size, least = self.image_size, 4 * self.patch_size
+        needed = f"at least 4 * patch_size = {shown(least)}, for patches 6 apart,"
+        need(size >= least, "image_size", size, needed, least)
+        return self
+
 
 class CellsSettings(Settings):
     """Three coloured cells on a grid, and the models that are asked how they lie."""
@@ -294,7 +301,7 @@ class LayersSettings(Settings):
     @model_validator(mode="after")
     def sizes_fit(self):
         patches, size, width = self.grid_side**2, self.set_size, self.embed_dim
-        nearest = max(2, nearest_divisor(patches, size))
+        nearest = nearest_divisor(patches, size, least=2)
         need(patches % size == 0, "set_size", size, f"a divisor of grid_side² = {patches}", nearest)
         heads, nearest = self.num_heads, nearest_divisor(width, self.num_heads)
         need(width % heads == 0, "num_heads", heads, f"a divisor of embed_dim = {width}", nearest)
@@ -336,7 +343,17 @@ class GivenSettings(ImagesSettings):
         need(whole, "variants", self.variants, f"some of {', '.join(known)}, each once,")
         for name in ("permute", "add_encoding"):
             need(not getattr(self, name), name, True, "false, in this study,", False)
-        side = self.patch_size
+        return self
+
+    @model_validator(mode="after")
+    def sizes_fit_the_variants(self):
+        side, width, convolved = self.patch_size, self.embed_dim, "convolved" in self.variants
         power = side > 1 and side & (side - 1) == 0
-        need(power or "convolved" not in self.variants, "patch_size", side, "a power of two from 2 on", 4)
+        need(power or not convolved, "patch_size", side, "a power of two from 2 on", 4)
+        unit = lcm(self.num_heads, 4 if "mimetic" in self.variants else 1)
+        least = side // 2 if convolved else 1  # channels are halved down to one
+        nearest = unit * max(-(-least // unit), (2 * width + unit) // (2 * unit))
+        need(width % unit == 0, "embed_dim", width, "a multiple of 4, for mimetic,", nearest)
+        needed = f"at least half of patch_size = {shown(side)}, for convolved,"
+        need(width >= least, "embed_dim", width, needed, nearest)
         return self

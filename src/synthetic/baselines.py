@@ -184,7 +184,6 @@ def shortcut_model(
     """
     num_sets = distribution.partition.num_sets
     if shift % num_sets == 0:
-        raise ValueError(
-            f"shift = {shift} sends each of the {num_sets} sets to itself; the nearest that does not: 1"
-        )
+        needed = "the nearest that does not: 1" if num_sets > 1 else "two sets or more are needed"
+        raise ValueError(f"shift = {shift} sends each of the {num_sets} sets to itself; {needed}")
     return associated_model(distribution, shift=shift, **options)

@@ -32,8 +32,9 @@ class Augmentation:
     ----------
     crop_padding : pixels of black border, out of which a crop of the image's size is taken at random.
     flip : mirror half of the images.
-    resized_crop : smallest share of the area that a random rectangle (3:4 to 4:3) covers, which is then
-        resized to the image's size; 0 for none. It takes the place of `crop_padding`.
+    resized_crop : smallest share s of the area that is drawn for a random rectangle (3:4 to 4:3), which is then
+        resized to the image's size; 0 for none. It takes the place of `crop_padding`. A side that comes out longer
+        than the image's is cut to it: above s = 3/4 as little as sqrt(3 s / 4) of the area may be left.
     policy : "autoaugment-cifar10", "autoaugment-svhn", "autoaugment-imagenet", "randaugment"; None for none.
     mixup, cutmix : parameter of the Beta distribution of the mixing share; 0 for none. With both, each image
         has one or the other with equal chance.

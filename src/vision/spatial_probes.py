@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
+from src.common.choices import called
 from src.common.shapes import Bool, Float, Int
 from src.vision.permutation import Permuted, permute_patches
 
@@ -168,9 +169,16 @@ def position_accuracy(
     ----------
     train : tokens to fit the readout on. test : tokens of other images.
     seen : which tokens count, in training and in testing; all where None.
+
+    Raises
+    ------
+    ValueError : a position of which no training token counts.
     """
     patches = train.shape[1]
     kept, asked = seen or (each.new_ones(each.shape[:2], dtype=torch.bool) for each in (train, test))
+    if missing := int((~kept.any(0)).sum()):
+        needed = f"each place in one of {called('train')} = {len(train)} images is needed"
+        raise ValueError(f"{called('seen')}: {needed}; {missing} of {patches} are in none")
     means = torch.stack([train[kept[:, place], place].double().mean(0) for place in range(patches)])
     rest = (train.double() - means)[kept]
     covariance = rest.T @ rest / len(rest)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from src.common import sources
@@ -20,6 +21,12 @@ from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 from src.workshop.measure import OUT_VARIABLE
 from src.workshop.runs import book_runs, notebook, read_run
+
+# What a module of src reads from book/, by the module.
+READS = {
+    "src/evidence/paper_figures.py": "book/paper_figures.yaml",
+    "src/experiments/resolve.py": "book/presets/*.yaml",
+}
 
 
 class ChapterError(RuntimeError):
@@ -36,7 +43,7 @@ def import_path() -> str:
 
 
 def chapter_digest(chapter: str) -> str:
-    """What a chapter's outputs depend on: its cells, the source it runs, the results it shows, the environment."""
+    """What a chapter's outputs depend on: its cells, the source it runs and what it reads, results, environment."""
     page, cells = CHAPTERS[chapter], json.loads(notebook(chapter).read_text())["cells"]
     pieces = ("".join(cell["source"]) + " ".join(cell["metadata"].get("tags", [])) for cell in cells)
     code = [each["source"] for each in cells if each["cell_type"] == "code"]
@@ -44,7 +51,9 @@ def chapter_digest(chapter: str) -> str:
     experiments = [f"import src.experiments.{EXPERIMENTS[claim].module}" for claim in page.measures]
     requirements = sorted(sources.ROOT.glob("requirements.*"))
     shown = visible(records.RESULTS, page.shows) if page.shows else []
-    files = [*sources.imported_files("\n".join([code, *experiments])), *requirements, *shown]
+    imported = sources.imported_files("\n".join([code, *experiments]))
+    read = [sorted(sources.ROOT.glob(READS[each])) for each in READS if sources.ROOT / each in imported]
+    files = [*imported, *chain(*read), *requirements, *shown]
     runs = repr(book_runs()) if page.shows_runs else ""
     return sources.digest(files, *pieces, repr(sources.versions()), runs)
 

@@ -21,7 +21,7 @@ from typing import get_origin
 from src.common.choices import one_of, refusal, shown
 from src.common.folders import remove_parts
 from src.experiments.base import MOST_COUNT, Parameters
-from src.experiments.resolve import LAPTOP, parse_value, resolve, resolve_run
+from src.experiments.resolve import LAPTOP, as_text, parse_value, resolve, resolve_run
 from src.experiments.settings import FOLDERS
 from src.experiments.table import CHAPTERS
 from src.workshop import chapters
@@ -228,7 +228,7 @@ def command(chapter: str, settings: Parameters, folder: Path) -> list[str]:
     return [
         "run",
         chapter,
-        *(f"-p{name}={value}" for name, value in changed.items()),
+        *(f"-p{name}={as_text(value)}" for name, value in changed.items()),
         f"--out={folder}",
         "--no-html",
     ]

@@ -52,6 +52,19 @@ def one_verdict(claim: Claim, *records: Record):
         del CLAIMS["planted"]
 
 
+def out_of_bounds(claim: Claim, statement: Statement, scale: str) -> Record:
+    """A record of two repetitions in which a statement does not hold, and the opposite test, if it has one, does."""
+    low, high = statement.within
+    metrics = {name: [0.0, 0.0] for each in claim.statements_at(scale) for name in each.metrics}
+    metrics |= {name: [low - 1 if low > -inf else high + 1] * 2 for name in statement.metrics}
+    if statement.opposite:
+        metrics[statement.opposite] = [low if low > -inf else high] * 2
+    dataset = claim.data.get(scale, ("",))[0]
+    parameters = {"seed": 0, "num_seeds": 2, **claim.needs} | ({"dataset": dataset} if dataset else {})
+    notes = {"classes": CLASSES[dataset]} if dataset else {}
+    return record(metrics, claim=claim.key, parameters=parameters, scale=scale, notes=notes)
+
+
 class TestStatements:
     @pytest.mark.parametrize(
         ("values", "word"),
@@ -158,15 +171,16 @@ class TestWords:
         verdict = judge("idealized", [record(GOOD)], "paper")
         assert verdict.word == "not run at this scale" and verdict.findings == ()
 
-    def test_a_claim_can_be_lost_or_left_open_at_every_scale_where_it_is_asked(self):
-        """No statement holds whatever is measured: each has a value that contradicts it."""
-        for claim in CLAIMS.values():
-            for scale in claim.scales:
-                assert claim.statements_at(scale)
-            for each in claim.statements:
-                low, high = each.within
-                value = low - 1 if low > -inf else high + 1
-                assert Finding(each, "", (value,), (value, value), 1, "2026-01-01").word == "contradicted"
+    @pytest.mark.parametrize("key", CLAIMS)
+    def test_a_claim_can_be_lost_or_left_open_at_every_scale_where_it_is_asked(self, key):
+        """Out of bounds each statement is contradicted; a p-value without an opposite test is left open."""
+        claim = CLAIMS[key]
+        for scale in claim.scales:
+            assert claim.statements_at(scale)
+            for each in claim.statements_at(scale):
+                found = judge(key, [out_of_bounds(claim, each, scale)]).findings
+                word = "inconclusive" if each.opposite == "" else "contradicted"
+                assert [one.word for one in found if one.statement == each] == [word]
 
 
 class TestEvidence:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.evidence.figures import gaussian
+from src.evidence.figures import gaussian, synthetic
 from src.evidence.paper_figures import paper_figure
 from src.experiments.resolve import resolve
 from src.workshop.measure import measure
@@ -44,3 +44,13 @@ def test_the_study_draws_each_way_of_making_logits_by_optimizer_and_data(figure_
     assert labels == ["free A", "symmetric A", "PᵀP, rank 16", "PᵀP, rank 2"]
     drawn = figure.axes[5].lines[2].get_ydata()
     assert np.allclose(drawn, figure_2_record.arrays["association_structured_gram16_adam"].mean(0))
+
+
+@pytest.mark.parametrize(("side", "sets"), [(2, 4), (7, 49)])
+def test_a_grid_with_one_set_size_is_drawn_without_contours_and_each_set_in_its_own_colour(side, sets):
+    small = {"num_seeds": 1, "grid_side": side, "block": 1, "patch_dim": 2, "num_samples": 4}
+    record = measure("structure", resolve("01_dataset", small))
+    assert len(record.arrays["set_sizes"]) == 1
+    synthetic.linear_error(record).canvas.draw()
+    for axis in synthetic.partitions(record).axes:
+        assert len(np.unique(axis.images[0].get_array())) == sets

@@ -241,6 +241,11 @@ def test_what_a_run_went_on_from_counts_as_time(monkeypatch):
     assert 3600 < made.wall_seconds < 4000 and made.notes == {"sources": ["abc"]} and made.precision == ""
 
 
+def test_too_few_samples_for_both_labels_are_refused_by_their_number():
+    with pytest.raises(ValueError, match=r"^num_samples = 2: more inputs, for both labels .* is needed$"):
+        tiny("linear-fails", num_samples=2, num_seeds=9)
+
+
 def test_another_seed_gives_another_draw():
     draws = [tiny("structure", seed=seed).arrays["coefficient"] for seed in (0, 1)]
     assert not np.array_equal(*draws)

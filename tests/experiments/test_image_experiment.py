@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from src.experiments import images, pretrained
 from src.experiments.resolve import resolve
@@ -103,7 +104,7 @@ def test_an_experiment_goes_on_from_its_checkpoints_and_leaves_finished_ones_alo
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()}
     again = images.run(settings)
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "checkpoints").iterdir()} == files
-    assert again.metrics == first.metrics and len(files) == 3
+    assert again.metrics == first.metrics and len(files) == len(first.notes["images_per_second"]) == 3
     assert first.notes["resumed_seconds"] == 0 < again.notes["resumed_seconds"]
     assert "sources" not in again.notes
 
@@ -115,6 +116,22 @@ def test_a_record_tells_that_another_source_began_the_training(tmp_path, monkeyp
         images.run(settings)
     first, second = images.run(settings).notes["sources"]
     assert first == "000000000000" != second
+
+
+@pytest.mark.parametrize(("processes", "trainings"), [(1, 1), (2, 3)])
+def test_members_that_are_not_trained_together_are_trainings_of_their_own(processes, trainings, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    train, members = load_images("digits", limit=64), [images.Trained(nn.Identity(), 5 + k) for k in range(3)]
+
+    def history(seed):
+        return training.TrainingHistory(images_per_second=[float(seed)], resumed_seconds=2.0)
+
+    monkeypatch.setattr(images, "fit", lambda *_, settings, **__: history(settings.seed))
+    monkeypatch.setattr(images, "fit_ensemble", lambda *_, seeds, **__: [history(each) for each in seeds])
+    found = images.train_together(TINY, "content", members, train)
+    assert found == [each.history for each in members][:trainings]
+    notes = images.notes_of(TINY, train, found)
+    assert notes["images_per_second"] == [5, 6, 7][:trainings] and notes["resumed_seconds"] == 2 * trainings
 
 
 def test_settings_are_tried_out_on_validation_images():

@@ -66,3 +66,9 @@ def test_an_image_that_is_one_patch_has_nothing_to_permute(unchecked):
         ValueError, match="patch_size = 16: a divisor of image_size = 16, below it, is needed"
     ):
         permuted_blocks.run(SETTINGS.changed(patch_size=16))
+
+
+def test_images_too_small_for_vgg_are_refused_before_any_is_loaded(monkeypatch):
+    monkeypatch.setattr(permuted_blocks, "load", None)  # it would be called
+    with pytest.raises(ValueError, match=r"^image_size = 12: at least 16, .* is needed; the nearest: 18$"):
+        permuted_blocks.run(SETTINGS.changed(image_size=12, patch_size=3))

@@ -58,3 +58,12 @@ def test_positional_tokens_have_no_encodings_to_drop_and_plain_patches_alone_can
     alone = probes.run(SMALL.changed(permute=False, num_seeds=1))
     assert "dropped_after_content" in alone.metrics and "dropped_after_positional" not in alone.metrics
     assert not [name for name in alone.metrics if "permuted" in name]
+
+
+def test_places_that_are_dropped_in_no_image_are_refused_before_the_training(monkeypatch):
+    monkeypatch.setattr(probes, "train_together", None)  # it would be called
+    told = (
+        r"^drop_share = 0.02: each place in one of probe_images = 20 images is needed; \d+ of 64 are in none$"
+    )
+    with pytest.raises(ValueError, match=told):
+        probes.run(SMALL.changed(drop_share=0.02, num_seeds=1, permute=False))

@@ -108,6 +108,13 @@ def test_wrong_values_are_one_clear_line(text, message):
         ("05_cifar", {"download": "flase"}, "download = 'flase': bool is needed; the nearest: false"),
         ("05_cifar", {"num_heads": 5}, "num_heads = 5: a divisor of embed_dim = 48 is needed; the nearest: 4"),
         ("05_cifar", {"patch_size": 3}, "patch_size = 3: a divisor of image_size = 16 is needed; the nearest: 2"),
+        ("02_theory", {"set_size": 64}, "a divisor of num_patches = 64, below it, is needed; the nearest: 32"),
+        ("04_transfer", {"set_size": 31}, "a divisor of num_patches = 32, below it, is needed; the nearest: 16"),
+        ("layers", {"grid_side": 7}, "set_size = 4: a divisor of grid_side² = 49 is needed; the nearest: 7"),
+        ("02_theory", {"lr_value": 0.0}, "lr_value = 0.0: float, > 0, for the ratio of steps, is needed; the"),
+        ("02_theory", {"lr_attention": 0.0}, "lr_attention = 0.0: float, > 0, for the ratio of steps, is needed"),
+        ("03_synthetic_training", {"lifetime_steps": 9}, "lifetime_steps = 9: int, ≥ 10 is needed; the nearest: 10"),
+        ("probes", {"patch_size": 8}, "image_size = 16: at least 4 * patch_size = 32, for patches 6 apart,"),
         ("scale", {"num_patches": [32], "budget": [9]}, "num_patches = [32]: two diff"),
         ("scale", {"num_patches": [32, 64, 97]}, "num_patches = [32, 64, 97]: a multiple of set_size = 4"),
         ("scale", {"budget": [9]}, "budget = [9]: a list of 2, one for each of num_patches, is needed"),
@@ -116,6 +123,17 @@ def test_wrong_values_are_one_clear_line(text, message):
 )  # fmt: skip
 def test_values_of_another_type_and_broken_ties_are_refused(chapter, values, message):
     assert message in refusal(resolve.resolve, chapter, values)
+
+
+@pytest.mark.parametrize(("chapter", "most"), [("03_synthetic_training", 1), ("04_transfer", 2)])
+@pytest.mark.parametrize("patches", [7, 9, 15, 25, 33, 49, 77])
+def test_the_set_size_that_is_suggested_is_accepted(chapter, most, patches):
+    line = refusal(resolve.resolve, chapter, {"num_patches": patches, "set_size": 4})
+    if most == 2 and patches == 7:  # a prime: sets of one patch alone would be two or more
+        assert line.endswith("is needed")
+        return
+    suggested = int(line.rpartition("the nearest: ")[2])
+    assert resolve.resolve(chapter, {"num_patches": patches, "set_size": suggested}).set_size == suggested
 
 
 FIELDS = [
@@ -161,6 +179,20 @@ def test_a_size_beyond_the_memory_is_refused_with_the_nearest_that_fits(chapter,
         refusal(resolve_run, chapter, [f"{name}={2 * nearest + 2}"])
 
 
+@pytest.mark.parametrize(
+    ("claim", "name"),
+    [("events", "flow_inputs"), ("over-training", "lifetime_samples"), ("diagonal", "num_test")],
+)
+def test_a_study_of_descents_has_a_size_that_its_presets_keep(claim, name, monkeypatch):
+    monkeypatch.setattr(base, "memory_at_hand", lambda device: 8 * 2**30)
+    kind, chapter = EXPERIMENTS[claim].settings, EXPERIMENTS[claim].chapter
+    line = refusal(check_memory, kind(**{name: 10**9}))
+    assert line.startswith(f"{name} = 1000000000: a size for the 8 GiB")
+    check_memory(kind(**{name: int(line.rpartition(" ")[2])}))
+    for preset in presets():
+        check_memory(resolve_run(chapter, preset=preset, claim=claim).narrowed(kind))
+
+
 def test_the_defaults_and_the_memory_of_one_device_are_told_apart(monkeypatch):
     monkeypatch.setattr(base, "memory_at_hand", lambda device: 2**60 if device == "cuda" else 2**20)
     large = {"num_samples": 400_000, "device": "cuda"}
@@ -177,6 +209,15 @@ def test_overrides_beat_presets_and_presets_beat_defaults(monkeypatch, tmp_path)
     assert resolve.resolve(TRAINING, small, preset="big", claim="realistic").seed == 6
     assert resolve.resolve(TRAINING, {**small, "seed": 7}, preset="big").num_samples == 9
     assert resolve.resolve(TRAINING, ["seed=7", "sample_sizes=2"], preset="big").seed == 7
+
+
+@pytest.mark.parametrize("chapter", [chapter for chapter in CHAPTERS if chapter in EXPERIMENTS])
+def test_a_chapter_called_as_its_claim_leaves_the_presets_section_to_that(chapter):
+    page = CHAPTERS[chapter]
+    assert resolve.resolve(chapter) == page.settings(**page.defaults)
+    assert (
+        resolve.resolve(chapter, claim=chapter).steps == resolve.preset_sections("laptop")[chapter]["steps"]
+    )
 
 
 def test_unknown_chapters_and_presets_get_the_nearest():

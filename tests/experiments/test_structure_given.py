@@ -1,4 +1,4 @@
-"""What `structure-given` measures: equal steps, paired differences, where attention goes; and what it refuses."""
+"""What `structure-given` measures: about equal steps, paired differences, where attention goes; and what it refuses."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,20 @@ SMALL = {"image_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_head
 
 
 def test_a_share_of_the_images_is_seen_as_often_more():
-    settings = GivenSettings(**SMALL, train_limit=200, epochs=3, share=0.25, warmup_epochs=0.5)
+    settings = GivenSettings(**SMALL, train_limit=200, epochs=3, share=0.25, warmup_epochs=0.5, batch_size=50)
     few = given._few(settings)
     assert (few.train_limit, few.epochs, few.warmup_epochs) == (50, 12, 2.0)
     assert few.changed(train_limit=200, epochs=3, warmup_epochs=0.5) == settings
     # a quarter of all digits to train on
     assert given._few(settings.changed(train_limit=0)).train_limit == 324
+
+
+def test_a_share_of_less_than_a_batch_is_refused_with_the_least_that_will_do():
+    settings = GivenSettings(**SMALL, train_limit=200, batch_size=50, share=0.001)
+    told = r"^share = 0.001: at least one batch, 50 of 200 images, is needed; the nearest: 0.25$"
+    with pytest.raises(ValueError, match=told):
+        given._few(settings)
+    assert given._few(settings.changed(share=0.25)).train_limit == 50
 
 
 def test_variants_of_a_repetition_share_start_and_order():
@@ -61,8 +69,15 @@ def test_uniform_attention_has_the_profile_one_and_attention_to_itself_the_dista
         ({"variants": ["convnet"]}, "variants = .*: some of content"),
         ({"permute": True}, "permute = True: false, in this study"),
         ({"image_size": 12, "patch_size": 3}, "patch_size = 3: a power of two from 2 on"),
+        ({"embed_dim": 18, "num_heads": 3}, "embed_dim = 18: a multiple of 4, for mimetic, is .*: 24$"),
+        (
+            {"image_size": 16, "patch_size": 16, "embed_dim": 4},
+            "embed_dim = 4: at least half of patch_size = 16, for convolved, is needed; the nearest: 8$",
+        ),
     ],
 )
 def test_refusals(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         GivenSettings(**changes)
+    if "embed_dim" in changes:
+        assert GivenSettings(**changes | {"embed_dim": int(str(caught.value).split()[-1])})

@@ -103,6 +103,9 @@ def test_a_shortcut_to_oneself_is_refused(distribution):
         ValueError, match="shift = 8 sends each of the 8 sets to itself; the nearest that does not: 1"
     ):
         shortcut_model(distribution, shift=8)
+    alone = SpatialDistribution(Partition.contiguous(4, 4), distribution.feature, 0.4)
+    with pytest.raises(ValueError, match=r"each of the 1 sets to itself; two sets or more are needed$"):
+        shortcut_model(alone)
 
 
 def test_an_unknown_loss_is_refused(samples, unchecked):

@@ -54,11 +54,12 @@ def test_resized_crop_shows_the_window():
     torch.testing.assert_close(right_half[0, 0, 4, 1:-1], torch.arange(8.0)[1:-1] / 2 + 3.75)
 
 
-def test_windows_keep_to_the_image_and_to_their_area():
-    window = Augmentation(crop_padding=0, resized_crop=0.3).draw((500,), generator())["window"]
+@pytest.mark.parametrize(("share", "least"), [(0.3, 0.3), (0.9, (0.9 * 3 / 4) ** 0.5), (1.0, 0.75**0.5)])
+def test_windows_keep_to_the_image_and_to_the_least_area_that_is_left(share, least):
+    window = Augmentation(crop_padding=0, resized_crop=share).draw((500,), generator())["window"]
     assert (window >= 0).all() and (window[:, :2] + window[:, 2:] <= 1 + 1e-6).all()
     area = window[:, 2] * window[:, 3]
-    assert area.min() > 0.25 and area.max() <= 1
+    assert least - 1e-6 <= area.min() < least + 0.01 and area.max() <= 1
 
 
 def test_mixup_mixes_neighbours_and_their_labels():

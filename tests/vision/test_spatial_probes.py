@@ -165,6 +165,13 @@ class TestPositionAccuracy:
             tokens, tokens, (kept, kept)
         )
 
+    def test_a_place_that_no_training_token_stands_for_is_refused(self):
+        tokens, kept = torch.randn(5, 4, 3, generator=seeded()), torch.ones(5, 4, dtype=torch.bool)
+        kept[:, 2] = False
+        told = "^seen: each place in one of train = 5 images is needed; 1 of 4 are in none$"
+        with pytest.raises(ValueError, match=told):
+            position_accuracy(tokens, tokens, (kept, kept))
+
 
 class TestFixedPattern:
     def test_by_hand(self):

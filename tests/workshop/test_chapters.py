@@ -61,6 +61,8 @@ def unedited() -> dict[str, str]:
         ("src/workshop/chapters.py", set()),
         ("src/workshop/runs.py", {"status"}),
         ("book/notation.md", set()),
+        ("book/paper_figures.yaml", EVERY),
+        ("book/presets/paper.yaml", EVERY),
         ("requirements.txt", EVERY | {"ten_lines"}),
         ("requirements.lock", EVERY | {"ten_lines"}),
         ("src/evidence/claims.py", EVERY),

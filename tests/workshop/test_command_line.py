@@ -16,6 +16,7 @@ from src.__main__ import main
 from src.common.sources import ROOT
 from src.evidence.claims import CLAIMS
 from src.evidence.records import RESULTS, Record, load_records
+from src.experiments import resolve
 from src.experiments.resolve import resolve_run
 from src.experiments.settings import StructureSettings
 from src.experiments.table import CHAPTERS, EXPERIMENTS
@@ -97,6 +98,13 @@ def test_list_of_one_chapter_has_its_parameters_with_type_range_and_meaning(caps
         and "preset paper, realistic: " in printed
     )
     assert main(["list", "03_synthetic"]) == 2
+
+
+def test_list_takes_a_section_of_a_preset_that_changes_nothing(capsys, monkeypatch, tmp_path):
+    (tmp_path / "mine.yaml").write_text("01_dataset:\n")
+    monkeypatch.setattr(resolve, "PRESETS", tmp_path)
+    assert main(["list", "01_dataset"]) == 0
+    assert "preset mine, 01_dataset: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from src.experiments.settings import ImagesSettings
 from src.experiments.table import CHAPTERS, RECORDS, RESULTS
 from src.workshop.runs import BOOK
 
-WITH_A_RUN = [chapter for chapter in CHAPTERS if chapter[0].isdigit() or chapter == "scale"]
+WITH_A_RUN = [chapter for chapter, page in CHAPTERS.items() if page.measures]
 ON_IMAGES = [chapter for chapter in WITH_A_RUN if issubclass(CHAPTERS[chapter].settings, ImagesSettings)]
 IDEA = re.compile(r"\.softmax\(|\.backward\(|autograd\.grad\(")
 EXERCISE = re.compile(r"^\*\*Exercise (\d+\.\d+)\.\*\* ", re.MULTILINE)

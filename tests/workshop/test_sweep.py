@@ -16,6 +16,7 @@ from src.__main__ import main
 from src.evidence.records import load_records
 from src.experiments.resolve import resolve
 from src.experiments.settings import StructureSettings
+from src.experiments.table import CHAPTERS
 from src.workshop import sweep
 from src.workshop.runs import read_run
 
@@ -43,6 +44,19 @@ def test_a_grid_is_every_combination_the_last_changing_fastest():
 def test_values_are_read_as_their_parameter_reads_them(chapter, text, expected):
     name = text.partition("=")[0]
     assert [getattr(point.settings, name) for point in sweep.grid_points(chapter, [text])] == expected
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_point_is_told_what_it_reads_back_as_its_settings(chapter, tmp_path):
+    settings = resolve(chapter)
+    lists = {name: value for name, value in settings.model_dump().items() if isinstance(value, list)}
+    texts = {name: value[1:] for name, value in lists.items() if isinstance(value[-1:] and value[-1], str)}
+    settings = settings.changed(**texts, **({"seed": 3} if hasattr(settings, "seed") else {}))
+    told = [
+        each.removeprefix("-p") for each in sweep.command(chapter, settings, tmp_path) if "-p" in each[:2]
+    ]
+    assert resolve(chapter, told) == settings and {*texts} <= {each.partition("=")[0] for each in told}
+    assert bool(texts) == (chapter in ("cells", "disorder", "given"))
 
 
 def test_each_point_keeps_its_own_checkpoints():

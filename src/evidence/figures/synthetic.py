@@ -1,7 +1,8 @@
 """Figures of the theory chapters: from a record's arrays to a matplotlib Figure, nothing filtered, nothing smoothed."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import count, product
+from math import gcd
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,7 +40,8 @@ def partitions(record: Record) -> Figure:
         for axis, name in zip(axes, ("blocks", "contiguous", "random"), strict=True):
             membership = record.arrays[f"membership_{name}"]
             # Neighbouring sets get far-apart colours: order the colour map by a stride coprime to their number.
-            colour = membership * 7 % (membership.max() + 1)
+            sets = int(membership.max()) + 1
+            colour = membership * next(stride for stride in count(7) if gcd(stride, sets) == 1) % sets
             axis.imshow(colour, cmap="viridis")
             for (row, column), index in np.ndenumerate(membership):
                 bright = colour[row, column] > membership.max() / 2
@@ -87,8 +89,9 @@ def linear_error(record: Record) -> Figure:
         hard = sizes**2 / (num_patches - sizes)
         axis.plot(np.arange(len(sizes)), hard, ":", color="white", label="q (D − C) = C²")
         places = np.arange(len(sizes)), probs, record.arrays["linear_error"]
-        axis.contour(*places, levels=[1 / 8], colors="white", linestyles="--", linewidths=1.5)
-        axis.plot([], [], "--", color="white", linewidth=1.5, label="error 1/8")
+        if len(sizes) > 1:
+            axis.contour(*places, levels=[1 / 8], colors="white", linestyles="--", linewidths=1.5)
+            axis.plot([], [], "--", color="white", linewidth=1.5, label="error 1/8")
         own = np.flatnonzero(sizes == record.parameters["block"] ** 2)  # none for a set of one patch
         prob = np.full(len(own), record.parameters["distractor_prob"])
         axis.plot(own, prob, "*", color=PALETTE["positional"], markersize=14, label="this book")
