@@ -7,6 +7,7 @@ from src.experiments import transfer
 from src.experiments.settings import TransferSettings
 from src.structure import Partition
 from src.synthetic.distribution import SpatialDistribution, random_feature
+from src.synthetic.tasks import Task
 from src.synthetic.transfer import Arm, Descent
 from src.synthetic.validated import descend
 
@@ -31,8 +32,6 @@ def test_downstream_steps_are_chosen_on_other_inputs_than_are_tested(distributio
 
 
 def test_the_arms_differ_in_their_attention_and_one_in_its_partition(distribution):
-    from src.synthetic.tasks import Task
-
     learned = torch.randn(8, 8)
     arms = transfer._arms(Task((0, "task", 0), distribution), learned)
     moved = {

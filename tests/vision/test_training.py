@@ -15,6 +15,7 @@ from torch import nn
 
 from src.vision import training
 from src.vision.augment import normalize
+from src.vision.given import given_transformer
 from src.vision.images import FolderLimits, ImageSet, load_images
 from src.vision.permutation import Permuted
 from src.vision.steps import parameter_groups
@@ -435,8 +436,6 @@ def test_evaluation_is_without_dropout_and_training_with_it_whoever_looks_on(dig
 
 
 def test_weights_alone_decay_not_the_cls_token_nor_what_says_where_to_look():
-    from src.vision.given import given_transformer
-
     for name in ("content", "mask", "free"):
         model = given_transformer(name, 8, 2, 5, 12, 2, 2, 20, generator=None)
         decayed = {id(each) for each in parameter_groups(model, 0.1)[0]["params"]}
