@@ -703,3 +703,45 @@ def test_the_papers_medians_are_not_drawn_beside_other_images():
     above = epoch_panels({"positional-svhn": by_epochs("positional-svhn", [run])}).axes[0]
     assert above.get_title() == "svhn-1083" and len(above.containers) == 2
     assert all(len(line.get_xdata()) < 3 and line.get_label() != "the paper" for line in above.lines)
+
+
+def test_an_interval_has_the_confidence_that_its_statement_names():
+    # n = 4, mean 5, s = 2: 2.65 to 7.35 at 90 %, 1.82 to 8.18 at 95 %
+    values = [5 - 3**0.5, 5 - 3**0.5, 5 + 3**0.5, 5 + 3**0.5]
+    words = [finding(values, within=(2.0, 8.0), confidence=each) for each in (0.9, 0.95)]
+    assert words == ["holds", "inconclusive"]
+
+
+def test_the_opposite_test_must_be_small_in_every_repetition():
+    rule = Statement("m", (-inf, 0.01), "p = {}", "reason", "2026-01-01", "every", opposite="q")
+    claim = Claim("planted", "words", "S", "02_theory", "", (rule,), LAPTOP)
+    verdict = one_verdict(claim, record({"m": [0.4, 0.4], "q": [0.001, 0.5]}, claim="planted"))
+    assert verdict.findings[0].word == "inconclusive"
+
+
+def test_a_finding_is_as_old_as_the_oldest_of_its_records():
+    runs = [
+        record(GOOD, parameters={"seed": seed, "num_seeds": 2}, seed=seed, started=f"2026-12-0{seed + 1}")
+        for seed in (0, 1)
+    ]
+    assert {each.made for each in judge("idealized", runs).findings} == {"2026-12-01"}
+
+
+def test_the_strongest_evidence_is_of_one_data_set():
+    runs = [
+        on_images("pe-locality", "tiny-imagenet-50", local(0.5)),
+        on_images("pe-locality", "svhn-1083", local(0.1), seed=1),
+    ]
+    assert strongest("pe-locality", runs).metrics["locality_content"] == [0.5] * 3
+
+
+def test_of_a_repetition_made_both_ways_the_one_with_permuted_images_is_taken():
+    base = {"seed": 0, "num_seeds": 1, "depth": 4}
+    runs = [
+        record(
+            {"accuracy_content": [value]}, claim="positional-cifar10", parameters=base | {"permute": permute}
+        )
+        for value, permute in ((0.4, False), (0.5, True))
+    ]
+    for order in (1, -1):
+        assert by_factor("positional-cifar10", runs[::order], "depth")[4].metrics["accuracy_content"] == [0.5]

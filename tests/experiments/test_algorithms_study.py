@@ -40,3 +40,15 @@ def test_a_repetition_does_not_depend_on_those_beside_it_nor_a_task_on_the_other
 def test_refusals(changes, message):
     with pytest.raises(ValueError, match=message):
         AlgorithmsSettings(**changes)
+
+
+def test_lists_beyond_the_range_of_training_have_an_end_outside_it(monkeypatch):
+    told, draw = {}, algorithms.draw_numbers
+
+    def drawn(count, n, reach, *, outside, generator):
+        told[reach] = outside
+        return draw(count, n, reach, outside=outside, generator=generator)
+
+    monkeypatch.setattr(algorithms, "draw_numbers", drawn)
+    algorithms.run(AlgorithmsSettings(**SMALL, num_seeds=1, task="sum"))
+    assert told == {2.0: 0.0, 4.0: 2.0, 20.0: 2.0}

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from src.experiments import disorder as study
+from src.experiments.images import Trained
 from src.experiments.study_settings import DISORDERS, DisorderSettings
 from src.vision.images import ImageSet
 from src.vision.permutation import permute_patches
@@ -101,3 +102,17 @@ def test_models_of_a_repetition_start_alike_and_what_is_drawn_is_the_first_one()
 def test_refusals(changes, message):
     with pytest.raises(ValueError, match=message):
         DisorderSettings(**changes)
+
+
+def test_the_lead_is_of_the_sources_over_the_grid(monkeypatch):
+    monkeypatch.setattr(
+        study, "position_similarity", lambda model: -study.Disorder("warped", 0, SETTINGS).sources(2).float()
+    )
+    found = study._measure(
+        Trained(torch.nn.Identity(), 0), "content", study.Disorder("warped", 0, SETTINGS), 2
+    )
+    assert (
+        found["sources"] == pytest.approx(1)
+        and found["lead"] == pytest.approx(1 - found["grid"])
+        and found["lead"] > 0.01
+    )

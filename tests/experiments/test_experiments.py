@@ -268,3 +268,13 @@ def test_the_strict_association_is_that_of_the_logits_at_the_stop():
     strict = patch_association(attention, partition, by_value=True).mean().item()
     assert record.metrics["association_strict_end"][0] == pytest.approx(strict)
     assert all(map(le, record.metrics["association_strict_end"], record.metrics["association_end"]))
+
+
+def test_the_last_size_of_the_sweep_is_the_run_on_all_samples_and_rows_are_repetitions():
+    both, alone = (
+        tiny("realistic", sample_sizes=[20, 40]),
+        tiny("realistic", sample_sizes=[20, 40], num_seeds=1),
+    )
+    assert both.arrays["sweep_sizes"].tolist() == [20, 40, 60]
+    assert both.arrays["sweep_accuracy"][:, -1] == pytest.approx(both.metrics["accuracy_end"])
+    assert both.arrays["sweep_accuracy"][0] == pytest.approx(alone.arrays["sweep_accuracy"][0])

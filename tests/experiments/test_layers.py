@@ -8,6 +8,9 @@ from src.experiments.study_settings import LayersSettings
 from src.synthetic.baselines import linear_rule_error, planted_logits
 from src.synthetic.tasks import draw_task
 from src.vision.heads import UniformHeads
+from src.vision.painted import paint
+from src.vision.training import Evaluation
+from src.vision.vit import VisionTransformer
 
 SMALL = {
     "num_seeds": 2,
@@ -92,3 +95,11 @@ def test_the_heads_that_associate_are_ablated_and_as_many_others(planted, monkey
 def test_refusals(changes, message):
     with pytest.raises(ValueError, match=message):
         LayersSettings(**SMALL | changes)
+
+
+def test_the_loss_is_what_ablating_takes_away_mean_over_the_choices(monkeypatch):
+    left = iter([0.6, 0.8])
+    monkeypatch.setattr(layers, "evaluate", lambda *_: Evaluation(0.0, next(left), 1))
+    model, heads = VisionTransformer(8, 2, 2, 12, 1, 2, 20, "positional"), torch.ones(1, 2, dtype=torch.bool)
+    pictures = paint(torch.zeros(1, 16, 12), torch.ones(1), 2)
+    assert layers._loss(0.9, model, [heads, ~heads], pictures) == pytest.approx(0.2)

@@ -5,6 +5,7 @@ import torch
 
 from src.experiments import permuted_blocks
 from src.experiments.settings import LocalitySettings
+from src.vision.training import Evaluation, TrainingHistory
 
 SETTINGS = LocalitySettings(embed_dim=8, depth=1, mlp_dim=8)
 
@@ -72,3 +73,20 @@ def test_images_too_small_for_vgg_are_refused_before_any_is_loaded(monkeypatch):
     monkeypatch.setattr(permuted_blocks, "load", None)  # it would be called
     with pytest.raises(ValueError, match=r"^image_size = 12: at least 16, .* is needed; the nearest: 18$"):
         permuted_blocks.run(SETTINGS.changed(image_size=12, patch_size=3))
+
+
+def test_blocks_cost_what_the_whole_image_has_more(monkeypatch):
+    accuracy = {16: 0.3, 4: 0.6, 1: 0.7}  # by number of blocks
+    history = TrainingHistory(validation_accuracy=[0.5], images_per_second=[1.0])
+    monkeypatch.setattr(permuted_blocks, "_new", lambda *_: torch.nn.Identity())
+    monkeypatch.setattr(permuted_blocks, "fit", lambda *_, **__: history)
+    monkeypatch.setattr(
+        permuted_blocks, "evaluate", lambda model, _: Evaluation(0.0, accuracy[len(model.permutation)], 1)
+    )
+    settings = LocalitySettings(
+        embed_dim=8, depth=1, mlp_dim=8, num_seeds=1, epochs=1, patch_size=4, block_sides=[4, 8, 16]
+    )
+    found = permuted_blocks.run(settings).metrics
+    assert found["blocks_loss_resnet"] == pytest.approx([0.4]) and found["least_step_vgg"] == pytest.approx(
+        [0.1]
+    )

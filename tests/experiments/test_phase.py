@@ -59,3 +59,22 @@ def test_a_descent_that_diverges_has_no_value():
 def test_refusals(changes, message):
     with pytest.raises(ValueError, match=message):
         PhaseSettings(**changes)
+
+
+def test_samples_are_set_against_association_at_the_largest_number_of_patches(monkeypatch):
+    settings = PhaseSettings(
+        num_patches=8,
+        set_sizes=[2, 4],
+        distractor_probs=[0.1, 0.8],
+        patch_counts=[8, 12, 16],
+        training_sizes=[30, 60, 90],
+    )
+
+    def planted(cells, _):  # falls with N at the smallest D, rises at the largest
+        rises = [n * (D - 12) for D, _, _, n in cells]
+        return {
+            name: np.array(rises, dtype=float)[:, None] for name in ("association", "gain", "linear_error")
+        } | {name: np.array(rises, dtype=float) for name in ("gain", "linear_error")}
+
+    monkeypatch.setattr(phase, "_map", planted)
+    assert phase.run(settings).metrics["samples_correlation"] == pytest.approx([1.0])

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
 from src.experiments import images, probes
+from src.experiments.images import Trained
 from src.experiments.study_settings import ProbesSettings
 from src.vision.permutation import Permuted
 
@@ -67,3 +69,29 @@ def test_places_that_are_dropped_in_no_image_are_refused_before_the_training(mon
     )
     with pytest.raises(ValueError, match=told):
         probes.run(SMALL.changed(drop_share=0.02, num_seeds=1, permute=False))
+
+
+def test_gains_are_after_less_before_climbs_last_less_first_and_leads_content_less_positional():
+    def values(*layers: float):
+        return {key: torch.tensor(layers) for key in ("lds", "share", "common")}
+
+    last = {"content": 0.9, "positional": 0.4}
+    found = {kind: {"before": [values(0.5, 0.2)], "after": [values(0.3, end)]} for kind, end in last.items()}
+    metrics = probes._metrics({kind: [Trained(nn.Identity(), 0)] for kind in last}, found)
+    assert metrics["lds_gain_content"] == metrics["share_gain_content"] == pytest.approx([0.7])
+    assert metrics["lds_climb_positional"] == pytest.approx([0.1])
+    assert metrics["share_lead"] == metrics["common_lead"] == pytest.approx([0.5])
+
+
+def test_readouts_are_fitted_on_the_first_images_and_asked_on_the_second(monkeypatch):
+    seen = []
+    monkeypatch.setattr(probes, "monotonicity", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr(
+        probes, "position_accuracy", lambda train, test, kept: seen.append((train, test)) or 0.0
+    )
+    (member,) = images.new_models(SMALL.changed(permute=False, num_seeds=1), "content", 10)["content"]
+    fit, measured = (probes._look(SMALL, images.load(SMALL, split), split) for split in ("train", "test"))
+    probes.probe(member, fit, measured)
+    with torch.no_grad():
+        first = [probes.tokens_by_layer(member.model, each.images)[0] for each in (fit, measured)]
+    assert all(torch.equal(one, other) for one, other in zip(seen[0], first, strict=True))

@@ -5,9 +5,11 @@ from math import inf
 
 import numpy as np
 import pytest
+import torch
 
 from src.evidence.figures.scale import accuracy_by_samples
 from src.evidence.figures.scale import samples_needed as figure_of
+from src.experiments import samples_needed
 from src.experiments.samples_counted import (
     MARGINS,
     crossing,
@@ -18,6 +20,9 @@ from src.experiments.samples_counted import (
 )
 from src.experiments.samples_needed import run
 from src.experiments.settings import SamplesNeededSettings
+from src.synthetic.baselines import planted_logits
+from src.synthetic.projected import ProjectedInputs
+from src.synthetic.tasks import draw_task
 from tests.records import record
 
 SIZES = np.array([[1, 4, 16], [10, 100, 1000]])
@@ -179,3 +184,28 @@ def test_a_bound_is_drawn_hollow_at_the_outermost_size(shown):
     counts = figure_of(replace(shown, metrics=metrics, arrays=shown.arrays | needed)).axes[2]
     hollow = [line for line in counts.lines if line.get_markerfacecolor() == "none"]
     assert hollow[0].get_xdata().tolist() == [40] and hollow[0].get_ydata().tolist() == [160]
+
+
+SETTINGS = SamplesNeededSettings(
+    num_seeds=1, num_patches=[8, 16], set_size=2, patch_dim=6, samples_per_patch=[20], budget=[40, 40],
+    downstream_sizes=[16], downstream_draws=4, num_validation=300, num_test=300, downstream_budget=20,
+)  # fmt: skip
+
+
+def test_samples_needed_choose_their_steps_on_validation_inputs():
+    size = {"num_patches": 8, "set_size": 2, "patch_dim": 6, "distractor_prob": 0.2}
+    task = draw_task(0, 0, **size, device=torch.device("cpu"))
+    validation = ProjectedInputs.draw(task.distribution, 301, generator=torch.Generator().manual_seed(0))
+    test = replace(
+        validation, coefficient=-validation.coefficient, noise=-validation.noise
+    )  # all answers wrong
+    scratch, _, _ = samples_needed.from_scratch(SETTINGS, task, 40, validation, test)
+    given = samples_needed.with_attention(SETTINGS, task, planted_logits(task.partition), validation, test)
+    assert scratch.max() < 0.2 and given.max() < 0.2
+
+
+def test_validation_and_test_inputs_of_a_point_are_other_draws(monkeypatch):
+    given = []
+    monkeypatch.setattr(samples_needed, "with_attention", lambda *each: given.append(each[-2:]) or 0.0)
+    samples_needed.measure_point(SETTINGS, 0, 0, torch.device("cpu"))
+    assert given and not any(torch.equal(one.coefficient, other.coefficient) for one, other in given)

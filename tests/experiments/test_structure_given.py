@@ -7,6 +7,9 @@ import torch
 from src.experiments import given
 from src.experiments.images import Trained
 from src.experiments.study_settings import GivenSettings
+from src.vision.images import load_images
+from src.vision.probes import grid_distance
+from src.vision.training import Evaluation, TrainingHistory
 
 SMALL = {"image_size": 8, "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2, "mlp_dim": 8}
 
@@ -81,3 +84,37 @@ def test_refusals(changes, message):
         GivenSettings(**changes)
     if "embed_dim" in changes:
         assert GivenSettings(**changes | {"embed_dim": int(str(caught.value).split()[-1])})
+
+
+def test_few_images_are_trained_on_in_more_epochs_and_all_models_are_measured_on_eval_split(monkeypatch):
+    trained, measured = [], []
+    monkeypatch.setattr(
+        given, "evaluate", lambda model, data: measured.append(data) or Evaluation(0.0, 0.5, 1)
+    )
+
+    def together(settings, name, members, train):
+        trained.append((name, settings.epochs, settings.warmup_epochs, len(train)))
+        return [TrainingHistory(images_per_second=[1.0])]
+
+    monkeypatch.setattr(given, "train_together", together)
+    given.run(
+        GivenSettings(
+            **SMALL,
+            variants=["content"],
+            num_seeds=1,
+            train_limit=128,
+            share=0.5,
+            epochs=3,
+            warmup_epochs=0.5,
+        )
+    )
+    assert trained == [("few-content", 6, 1.0, 64), ("all-content", 3, 0.5, 128)]
+    test = load_images("digits", split="test").digest()
+    assert [each.digest() for each in measured] == [test] * 2
+
+
+def test_how_attention_follows_the_grid_is_read_from_patches_not_from_cls():
+    near = torch.zeros(1, 1, 10, 10)
+    near[..., 1:, 1:] = torch.exp(-grid_distance((3, 3))).float()
+    found = given._looks(GivenSettings(), "x", [near], (3, 3))
+    assert found["locality"][0] > 0.9 and found["mantel_p"] == [pytest.approx(0.001, abs=0.004)]

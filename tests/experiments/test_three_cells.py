@@ -64,3 +64,24 @@ def test_a_grid_of_four_is_learned_with_sinusoids_of_rows_and_columns():
 def test_refusals(changes, message):
     with pytest.raises(ValueError, match=message):
         CellsSettings(**changes)
+
+
+def test_leads_are_of_rows_and_columns_and_of_positional_attention():
+    chance = ThreeCells(4).chance
+    assert cells._metrics({"none": torch.tensor([sum(chance) / 6])}, ThreeCells(4))[
+        "excess_none"
+    ] == pytest.approx([0])
+    accuracy = {"none": 0.5, "learned": 0.6, "sinusoid_1d": 0.7, "sinusoid_2d": 0.9, "positional": 0.65}
+    found = cells._metrics({kind: torch.tensor([value]) for kind, value in accuracy.items()}, ThreeCells(4))
+    assert found["gain_learned"] == pytest.approx([0.1]) and found["grid_lead"] == pytest.approx([0.2])
+    assert found["grid_lead_learned"] == pytest.approx([0.3]) and found["positional_lead"] == pytest.approx(
+        [0.05]
+    )
+
+
+def test_a_repetition_trains_on_no_arrangement_of_its_test():
+    source, settings = ThreeCells(4), CellsSettings(grid_side=4)
+    train, test = (
+        {*map(tuple, cells._draw(use, 0, 2000, source, settings).tolist())} for use in ("train", "test")
+    )
+    assert not train & test

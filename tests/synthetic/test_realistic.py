@@ -240,3 +240,10 @@ def test_a_thinned_trajectory_keeps_the_first_steps_each_multiple_and_the_last(t
     assert thinned.step == [0, 1, 2, 3, 4, 8, 11] and trajectory.thinned(4, 6).step[5:7] == [6, 8]
     assert torch.equal(thinned.attention_logits, trajectory.attention_logits[thinned.step])
     assert torch.equal(thinned.loss, trajectory.loss[thinned.step])
+
+
+def test_a_run_that_diverges_at_its_last_step_is_told():
+    wild = replace(many([40], torch.float64)[0], lr_value=100.0, lr_attention=1000.0)
+    burst = many_descents([deepcopy(wild)], steps=60)[0].step[-1]
+    (found,) = many_descents([wild], steps=burst)
+    assert found.step[-1] == burst and found.divergence and not found.loss[-1].isfinite()

@@ -4,7 +4,7 @@ import torch
 from src.structure import Partition
 from src.synthetic.baselines import planted_logits
 from src.synthetic.distribution import SpatialDistribution, random_feature
-from src.synthetic.transfer import Arm, Descent, learn_downstream, transfer_curve
+from src.synthetic.transfer import Arm, Descent, accuracy_on, learn_downstream, transfer_curve
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +63,30 @@ def test_a_diverging_descent_is_retried_with_smaller_steps_and_counted(arms):
 def test_sample_sizes_must_be_there(arms):
     with pytest.raises(ValueError, match=r"sample_sizes = \[0\]: at least one size, each >= 1, is needed"):
         transfer_curve([arms], [0], DESCENT, seed=0)
+
+
+def test_a_retry_is_the_descent_with_both_step_sizes_a_third_from_the_same_start():
+    generator = torch.Generator().manual_seed(0)
+    distribution = SpatialDistribution(
+        Partition.random(32, 4, generator=generator), random_feature(12, generator=generator), 0.4
+    )
+    arm, sample = Arm(distribution, None), distribution.sample(50, generator=generator)
+
+    def learned(scale: float):
+        descent = Descent(steps=60, lr_value=0.05 / scale, lr_attention=2000.0 / scale)
+        start = torch.Generator().manual_seed(2)
+        return learn_downstream(arm, sample.patches, sample.label, descent, generator=start)
+
+    model, retries = learned(1.0)
+    alone, none = learned(3.0**retries)
+    assert retries >= 1 and none == 0
+    assert torch.allclose(model.value_vector, alone.value_vector, atol=1e-5)
+    assert torch.allclose(model.attention_logits, alone.attention_logits, atol=1e-3)
+
+
+def test_an_undecided_input_counts_as_wrong():
+    margins = torch.tensor([1.0, -1.0, 0.0, 0.0])
+    inputs = torch.zeros(4, 2, 3)
+    assert accuracy_on(
+        lambda patches: margins, inputs, torch.tensor([1.0, -1.0, 1.0, -1.0])
+    ) == pytest.approx(0.5)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,12 @@ def test_a_descent_that_diverges_ends_its_course_there(distribution):
     )
     assert course.step[-1] < 40
     assert chosen_on_validation([course], 40)[1] > 0.3  # the start, or a look before it burst
+
+
+def test_the_look_that_counts_is_the_best_on_validation_not_on_test_inputs(distribution):
+    validation = ProjectedInputs.draw(distribution, 501, generator=torch.Generator().manual_seed(3))
+    test = replace(
+        validation, coefficient=-validation.coefficient, noise=-validation.noise
+    )  # all answers wrong
+    course = descend(begin(distribution, 0.01), distribution.feature, validation, test, budget=35, every=5)
+    assert course.validation[-1] > 0.8 > 0.5 > course.test[-1]

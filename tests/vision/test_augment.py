@@ -171,3 +171,22 @@ def test_digits_are_never_mirrored():
 def test_augmentations_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Augmentation(**options)
+
+
+def drawing(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_mixup_and_cutmix_are_drawn_as_asked_each_with_its_own_parameter():
+    assert not Augmentation(mixup=1.0).draw((50,), drawing())["cut"].any()
+    assert Augmentation(cutmix=1.0).draw((50,), drawing())["cut"].all()
+    draws = Augmentation(mixup=1000.0, cutmix=0.05).draw((400,), drawing())
+    even, cut = (draws["share"] - 0.5).abs() < 0.1, draws["cut"]
+    assert (
+        even[~cut].all() and even[cut].double().mean() < 0.2
+    )  # Beta(1000, 1000) is a peak, Beta(0.05, 0.05) is none
+    assert 150 < cut.sum() < 250
+
+
+def test_half_of_the_images_are_mirrored():
+    assert 0.45 < Augmentation().draw((2000,), drawing())["flip"].double().mean() < 0.55

@@ -1,5 +1,7 @@
 """Patches moved by an order of their own in each image, and pixels moved by a smooth map."""
 
+import math
+
 import pytest
 import torch
 
@@ -71,3 +73,10 @@ def test_distances_between_sources_are_the_grids_where_nothing_moves_and_those_o
     assert torch.allclose(source_distance(turned, 4), grid_distance((3, 3)))
     squeezed = torch.stack([row / 2, column], dim=-1)
     assert source_distance(squeezed, 4)[0, 3].item() == pytest.approx(0.5)  # one place below the other
+
+
+def test_a_ring_turns_by_the_square_of_what_is_left_to_the_rim():
+    there, still = swirl(8, 0.1), swirl(8, 0.0)
+    (row, column), (y, x) = still[2, 4].tolist(), there[2, 4].tolist()
+    turned = math.atan2(y, x) - math.atan2(row, column)
+    assert abs(turned) == pytest.approx(2 * math.pi * 0.1 * (1 - row**2 - column**2) ** 2)

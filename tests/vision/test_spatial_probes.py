@@ -190,3 +190,11 @@ class TestFixedPattern:
             model.cls_token.copy_(model.patch_embed(empty)[:, :1])  # then all tokens are alike, and stay so
         alike = tokens_by_layer(model, empty)[:, 0]
         assert torch.allclose(alike, alike[:, :1].expand_as(alike), atol=1e-5)
+
+
+def test_shares_are_means_over_places_whatever_the_number_of_images():
+    pattern = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]]).double()  # three places, two features
+    content = torch.tensor([[0.0, 1.0], [0.0, -1.0], [0.0, 0.0]]).double()
+    tokens = torch.stack([pattern + sign * content for sign in (1, -1, 1, -1)])
+    found = fixed_pattern(2 * pattern[None] + 5, tokens[None])
+    assert found.share.item() == pytest.approx(2) and found.common.item() == pytest.approx(0.5)

@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from src.vision import training
 from src.vision.augment import normalize
+from src.vision.given import given_transformer
 from src.vision.images import FolderLimits, ImageSet, load_images
 from src.vision.permutation import Permuted
 from src.vision.steps import parameter_groups
@@ -395,3 +397,47 @@ def test_fabric_starts_in_silence():
 
     start_fabric(settings(precision="bf16-mixed"))
     assert not rank_zero.log.isEnabledFor(logging.INFO)
+
+
+def test_five_steps_agree_with_plain_adamw_its_decay_its_betas_and_the_clipping(digits):
+    plan = settings(epochs=5, batch_size=320, warmup_epochs=0.0, weight_decay=1.0, betas=(0.5, 0.7))
+    plan = settings(**{**vars(plan), "gradient_clip": 0.5, "learning_rate": 0.02})
+    model, reference = patch_net(), patch_net()
+    fit(model, digits, settings=plan)
+    optimizer = torch.optim.AdamW(parameter_groups(reference, plan.weight_decay), betas=plan.betas)
+    inputs = normalize(digits.images, digits.mean, digits.std)
+    for step in range(5):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, 1, plan)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(reference(inputs), digits.labels, label_smoothing=0.1).backward()
+        nn.utils.clip_grad_norm_(reference.parameters(), plan.gradient_clip)
+        optimizer.step()
+    for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_every_epoch_has_an_order_and_draws_of_its_own(digits):
+    plan = settings(augmentation=MIXED)
+    run = training._start([patch_net()], [3], digits, plan, start_fabric(plan))
+    (rows, draws), (others, drawn) = (training._plan(run, epoch) for epoch in (0, 1))
+    assert not torch.equal(rows, others)
+    assert draws and not any(torch.equal(draws[name], drawn[name]) for name in draws)
+
+
+def test_evaluation_is_without_dropout_and_training_with_it_whoever_looks_on(digits):
+    model = patch_net(dropout=0.5)
+    assert evaluate(model, digits) == evaluate(patch_net(), digits) and model.training
+    losses = [
+        fit(patch_net(dropout=0.5), digits, settings=settings(), callback=callback).train_loss
+        for callback in (None, lambda *_: 0)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_weights_alone_decay_not_the_cls_token_nor_what_says_where_to_look():
+    for name in ("content", "mask", "free"):
+        model = given_transformer(name, 8, 2, 5, 12, 2, 2, 20, generator=None)
+        decayed = {id(each) for each in parameter_groups(model, 0.1)[0]["params"]}
+        names = {each.rpartition(".")[2] for each, value in model.named_parameters() if id(value) in decayed}
+        assert names == {"weight"}
