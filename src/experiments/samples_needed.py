@@ -1,5 +1,6 @@
 """Claim `samples-needed`: samples that training needs as D grows, from scratch and with learned attention kept."""
 
+import time
 from copy import deepcopy
 from dataclasses import replace
 from itertools import product
@@ -43,6 +44,7 @@ def run(settings: SamplesNeededSettings) -> Measured:
         [kept_point(settings, index, row, device) for index in range(settings.num_seeds)]
         for row in range(len(sizes))
     ]
+    resumed = sum(each.pop("resumed_seconds", 0.0) for row in points for each in row)
     arrays = {
         name: np.array([np.stack([each[name] for each in row], -1) for row in points])
         for name in points[0][0]
@@ -65,7 +67,7 @@ def run(settings: SamplesNeededSettings) -> Measured:
         needed |= {f"{name}_{margin}": value for name, value in counts.items()}
     kept = zip(sizes, arrays["association_kept"].tolist(), strict=True)
     metrics |= {f"association_kept_{D}": each for D, each in kept} | over_margins(metrics)
-    return Measured(metrics, arrays | needed)
+    return Measured(metrics, arrays | needed, {"resumed_seconds": float(resumed)})
 
 
 def kept_point(
@@ -79,8 +81,10 @@ def kept_point(
     known["source"] = digest(imported_files("import src.experiments.samples_needed"))
     point = read(path, known)
     if point is None:
-        point = {k: torch.tensor(v) for k, v in measure_point(settings, index, row, device).items()}
-        write(path, known, point)
+        clock, point = time.perf_counter(), measure_point(settings, index, row, device)
+        seconds = torch.tensor(time.perf_counter() - clock)
+        write(path, known, {k: torch.tensor(v) for k, v in point.items()} | {"resumed_seconds": seconds})
+        return point
     return {name: each.numpy() for name, each in point.items()}
 
 

@@ -137,6 +137,7 @@ def test_a_run_goes_on_from_its_points_and_refuses_those_of_other_settings(tmp_p
     assert len(times) == 2 and len(list(tmp_path.iterdir())) == 4
     assert all(file.stat().st_mtime_ns == time for file, time in times.items())
     assert resumed.metrics == whole.metrics
+    assert resumed.notes["resumed_seconds"] > 0 == whole.notes["resumed_seconds"]
     assert all(np.array_equal(resumed.arrays[name], whole.arrays[name]) for name in whole.arrays)
     tried = np.stack([whole.arrays["chosen_scratch"][..., which, :].ravel() for which in range(3)], -1)
     assert {tuple(each) for each in tried.tolist()} <= {(1.0, 0.1, 1.5), (1.0, 0.1, 3.0)}
