@@ -61,6 +61,16 @@ def test_figure_5a_shows_all_of_the_papers_values_and_the_mean_of_ours_with_ever
                 assert np.allclose(line, curve)
 
 
+def test_figure_5a_shows_the_vit_alone_of_the_coarse_patches_dashed(record):
+    ours = np.arange(1.0, 7.0).reshape(3, 2, 1) / 20
+    fine, coarse = (
+        [replace(record, arrays={"block_sides": np.array([4, 32]), "accuracy": each})]
+        for each in (ours, ours / 2)
+    )
+    dashed = [line for line in paper.figure_5a(fine, coarse).axes[0].lines if line.get_linestyle() == "--"]
+    assert len(dashed) == 1 and np.allclose(dashed[0].get_ydata(), 50 * ours[0, :, 0])
+
+
 def test_figure_5c_shows_two_patches_before_and_after_in_both_models(record):
     stages = {f"similarity_{stage}": np.random.rand(2, 16, 16) for stage in ("before", "after")}
     axes = paper.figure_5c(replace(record, arrays=stages | {"grid": np.array([4, 4])})).axes[:8]

@@ -15,27 +15,33 @@ DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN"}
 NETWORKS = {"vgg": "VGG", "resnet": "ResNet", "vit": "ViT, patch size 2"}
 
 
-def figure_5a(records: Sequence[Record]) -> Figure:
+def figure_5a(records: Sequence[Record], coarse: Sequence[Record] = ()) -> Figure:
     """Accuracy on CIFAR-100 against the side of the permuted blocks: the paper's (marks) and ours (lines), if any.
 
     Left in percent; right as a share of what the same network has on whole images, so that shapes can be compared.
 
     records : that differ in nothing but their seed; arrays `block_sides` and `accuracy` (networks, sides,
         repetitions), in the order vit, resnet, vgg. A line is their mean, a dot a repetition.
+    coarse : the same with patches of 4 pixels, of which the ViT is drawn, dashed.
     """
     printed = paper_figure("5a")
-    ours = {"vit": "content", "resnet": "convnet", "vgg": "positional"}  # network -> its colour's name
+    groups = [
+        (records, 0, "ours, ViT", "content", "-"),
+        (records, 1, "ours, ResNet", "convnet", "-"),
+        (records, 2, "ours, VGG", "positional", "-"),
+        (coarse, 0, "ours, ViT, patch size 4", "content", "--"),
+    ]
     with figure_style():
         figure, axes = panels(1, 2, figsize=(9, 3.6))
         for (key, name), marker in zip(NETWORKS.items(), "s^o", strict=True):
             accuracy = np.array(printed["accuracy"][key])
             for axis, values in zip(axes, (accuracy, accuracy / accuracy[-1]), strict=True):
                 axis.plot(printed["block"], values, marker, color=INK, fillstyle="none", label=name)
-        for row, (key, colour) in enumerate(ours.items() if records else ()):
-            sides, name = records[0].arrays["block_sides"], f"ours, {NETWORKS[key].partition(',')[0]}"
-            accuracy = 100 * np.concatenate([each.arrays["accuracy"][row] for each in records], axis=1)
+        for group, row, name, colour, style in (each for each in groups if each[0]):
+            sides = group[0].arrays["block_sides"]
+            accuracy = 100 * np.concatenate([each.arrays["accuracy"][row] for each in group], axis=1)
             for axis, values in zip(axes, (accuracy, accuracy / accuracy[-1]), strict=True):
-                axis.plot(sides, values.mean(1), color=PALETTE[colour], label=name)
+                axis.plot(sides, values.mean(1), style, color=PALETTE[colour], label=name)
                 axis.plot(sides, values, "o", color=PALETTE[colour], markersize=3, alpha=0.5)
         for axis in axes:
             axis.set_xscale("log", base=2)
