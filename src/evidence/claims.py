@@ -167,7 +167,7 @@ THEORY = (
                   PLATEAU + "; at a step fixed beforehand, not at the best", SECOND, "every", "%"),
         *(
             Statement("set_mass_end", least(0.5), "At that step a row gives {} of its attention to its own set",
-                      "it then reads its own set more than all others", since, "every", "%", scales=scales)
+                      "on average it then reads its own set more than all others", since, "every", "%", scales=scales)
             for since, scales in ((SECOND, LAPTOP), (FOURTH, PAPER))
         ),
         Statement("accuracy_end", least(0.96), "At that step test accuracy is {}",
