@@ -60,7 +60,7 @@ def test_a_changed_record_changes_the_finding_and_the_row(results):
 
 
 def test_where_a_record_gives_an_interval_alone_no_end_of_it_is_shown_as_the_value(tmp_path):
-    folder = without_arrays(tmp_path, {"samples-needed"}) / "samples-needed" / "laptop"
+    folder = without_arrays(tmp_path, {"samples-needed"}) / "samples-needed" / "laptop-seed=1"
     change(folder, slope_kept_low=[-0.5], slope_kept_high=[0.125])
     shown = row(first_screen(load_records(tmp_path)), "samples-needed")
     assert "-0.5 to 0.125" in shown and "<line" in shown and "<circle" not in shown
