@@ -7,9 +7,12 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from src.common.choices import refusal
 
 SUMS = "SHA256SUMS"
 
@@ -123,6 +126,18 @@ def write_whole(path: str | Path, content: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_writable(folder: str) -> None:
+    """Say before the training that a checkpoint could not be written after it; an empty name asks for none."""
+    if not folder:
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        needed = f"a folder that can be written ({error.strerror})"
+        raise ValueError(refusal("checkpoint_folder", folder, needed)) from None
 
 
 def write_sums(folder: Path) -> None:

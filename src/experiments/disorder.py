@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from src.common.choices import refusal
+from src.common.folders import check_writable
 from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Float, Int64
-from src.experiments.images import Trained, check_writable, load, new_model, notes_of, training_settings
+from src.experiments.images import Trained, load, new_model, notes_of, training_settings
 from src.experiments.measured import Measured, columns
 from src.experiments.study_settings import DisorderSettings
 from src.vision.augment import UNCHANGED

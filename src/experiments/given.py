@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from src.common.folders import check_writable
 from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Float
 from src.experiments.base import need
-from src.experiments.images import Images, Trained, check_writable, load, notes_of, train_together
+from src.experiments.images import Images, Trained, load, notes_of, train_together
 from src.experiments.measured import Measured
 from src.experiments.study_settings import GivenSettings
 from src.vision.augment import normalize

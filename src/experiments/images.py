@@ -1,7 +1,6 @@
 """Claims `positional-…`, `pe-locality`, `permuted`: both attentions on the same images, from the same start."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.common.choices import arguments_called, refusal
+from src.common.choices import arguments_called
 from src.common.device import pick_device
+from src.common.folders import check_writable
 from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Float, Int
 from src.experiments.measured import Measured
@@ -109,18 +109,6 @@ def notes_of(
         "resumed_seconds": sum(history.resumed_seconds for history in histories),
         **({"sources": sources} if len(sources) > 1 else {}),
     }
-
-
-def check_writable(folder: str) -> None:
-    """Say before the training that a checkpoint could not be written after it; an empty name asks for none."""
-    if not folder:
-        return
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        needed = f"a folder that can be written ({error.strerror})"
-        raise ValueError(refusal("checkpoint_folder", folder, needed)) from None
 
 
 def load(settings: ImagesSettings, split: str) -> Images:

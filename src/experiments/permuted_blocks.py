@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from src.common.folders import check_writable
 from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Int
 from src.experiments.base import need
-from src.experiments.images import check_writable, load, new_model, notes_of, training_settings
+from src.experiments.images import load, new_model, notes_of, training_settings
 from src.experiments.measured import Measured
 from src.experiments.settings import LocalitySettings
 from src.vision.convnet import small_resnet18, small_vgg11

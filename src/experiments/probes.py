@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from src.common.choices import arguments_called
+from src.common.folders import check_writable
 from src.common.seeding import child_generator
 from src.common.shapes import Bool, Float
 from src.experiments.images import (
     Images,
     Trained,
-    check_writable,
     load,
     new_models,
     notes_of,

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from src.common.device import pick_device
+from src.common.folders import check_writable
 from src.common.seeding import child_generator
 from src.common.shapes import Float
 from src.common.sources import digest, imported_files
-from src.experiments.images import check_writable
 from src.experiments.measured import Measured
 from src.experiments.samples_counted import ARMS, MARGINS, needed_and_slopes, over_margins
 from src.experiments.settings import REPETITION, SamplesNeededSettings

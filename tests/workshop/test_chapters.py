@@ -51,7 +51,7 @@ def unedited() -> dict[str, str]:
     [
         ("src/synthetic/realistic.py", THEORY | STUDIES | {"figures", "scale", "layers", "ten_lines"}),
         ("src/experiments/samples_needed.py", {"scale"}),
-        ("src/vision/vit.py", IMAGES | STUDIES_ON_IMAGES | ON_A_VIT | {"ten_lines", "scale"}),
+        ("src/vision/vit.py", IMAGES | STUDIES_ON_IMAGES | ON_A_VIT | {"ten_lines"}),
         ("src/vision/cells.py", {"cells"}),
         ("src/synthetic/algorithms.py", {"algorithms"}),
         ("src/evidence/figures/interactive.py", {"02_theory", "03_synthetic_training"}),
