@@ -52,7 +52,8 @@ def verdict_box(record: Record, claim: str | None = None) -> Html:
         first = verdict.claim.data[record.scale][0]
         return missing(f"{key}: no verdict, since it needs the images of {first} as well.", f"verdict-{key}")
     data = [f"on {record.parameters['dataset']}"] if "dataset" in record.parameters else []
-    return render("verdict_box.html", verdict=verdict, seen=", ".join([f"{verdict.scale} scale", *data]))
+    seen = [f"the run above, n = {record.parameters['num_seeds']}", f"{verdict.scale} scale", *data]
+    return render("verdict_box.html", verdict=verdict, seen=", ".join(seen))
 
 
 def footer(*records: Record) -> Html:
@@ -102,6 +103,15 @@ def claims_overview(records: Sequence[Record], *, beyond: bool = False) -> Html:
         if claim.beyond == beyond
     ]
     return render("overview.html", scales=SCALES, rows=rows)
+
+
+def verdicts_line(records: Sequence[Record], chapter: str) -> Html:
+    """The start of a chapter: its claims and the verdicts of the stored records at the scales that were run."""
+    rows = []
+    for key in (key for key, claim in CLAIMS.items() if claim.chapter == chapter):
+        verdicts = [judge(key, records, scale) for scale in CLAIMS[key].scales]
+        rows.append((CLAIMS[key], [each for each in verdicts if each.findings] or verdicts[:1]))
+    return render("verdicts_line.html", rows=rows)
 
 
 def claims_table(records: Sequence[Record], chapter: str | None = None, *, beyond: bool = False) -> Html:

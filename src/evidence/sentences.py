@@ -59,7 +59,7 @@ def measured(finding: Finding) -> str:
     if statement.over == "interval":
         text = _range(finding.interval, statement.unit)
     else:
-        text = amount(fmean(values), statement.unit) if values else "without a value"
+        text = amount(fmean(values), statement.unit) if values else "—"
     return statement.words.format(text)
 
 
@@ -80,6 +80,8 @@ def _doubt(finding: Finding) -> str:
     """Why nothing can be said, where nothing can."""
     if finding.word != INCONCLUSIVE:
         return ""
+    if not known(finding.values) and finding.statement.over != "interval":
+        return ": no repetition gives a value"
     if not finding.opposed:
         return ": neither shown nor refuted"
     if finding.interval is None:

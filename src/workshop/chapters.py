@@ -137,8 +137,10 @@ def _execute(chapter: str, settings: Parameters, folder: Path, report: Callable[
                 kernel_name="python3",
                 cwd=Path.cwd(),  # folders are the caller's
                 progress_bar=sys.stderr.isatty(),
-                # sockets in files: no ports, no strangers
-                config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"}),
+                config=Config(
+                    KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"},  # no ports, no strangers
+                    NotebookClient={"coalesce_streams": True},  # or one cell's lines may stand in two boxes
+                ),
             )
         except PapermillExecutionError as error:
             refused = error.ename in ("ValueError", "FileNotFoundError", "PermissionError")

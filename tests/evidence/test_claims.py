@@ -458,6 +458,7 @@ class TestPages:
         assert (
             "idealized: reproduced" in box and "verdict-reproduced" in box and 'id="verdict-idealized"' in box
         )
+        assert "(the run above, n = 2, laptop scale)" in box
         words = (
             "✓ Attention inside a set beats attention outside by 6.8 logits; at least 3 logits were needed"
         )
@@ -493,6 +494,15 @@ class TestPages:
         for word, gaps in (("inconclusive", [2.0, 4.0]), ("partly", [1.0, 2.0])):
             assert f"verdict-{word}" in pages.verdict_box(record({**GOOD, "gap_end": gaps}))
         assert ": the repetitions disagree" in pages.verdict_box(record({**GOOD, "gap_end": [2.0, 4.0]}))
+
+    @pytest.mark.parametrize("values", [(), (None, None)])
+    def test_where_no_repetition_has_a_value_the_sentence_says_so(self, values):
+        statement = Statement("m", (0.5, 1.0), "It is {}", "reason", "2026-01-01", "every", "%")
+        shown = Finding(statement, "", values, None, len(values), "2026-01-01")
+        words = "?\N{NO-BREAK SPACE}It is —; between 50 and 100 % was needed every time: no repetition gives a value."
+        assert sentences.found(shown).replace("50\N{NO-BREAK SPACE}%", "50 %") == words.replace(
+            "100 %", "100\N{NO-BREAK SPACE}%"
+        )
 
     def test_every_statement_can_be_put_in_words(self):
         for claim in CLAIMS.values():
@@ -577,6 +587,15 @@ class TestPages:
         assert "<strong>permuted</strong>" in table and "<strong>realistic</strong>" not in table
         assert 'id="record-permuted"' in table and 'href="08_locality.html#record-permuted"' in table
         assert 'href="01_dataset.html#verdict-structure"' in pages.claims_table([])
+
+    def test_a_chapter_starts_with_the_verdicts_of_its_claims_at_the_scales_that_were_run(self):
+        line = re.sub("<[^>]+>", "", pages.verdicts_line([record(GOOD)], "02_theory"))
+        assert "; idealized reproduced at laptop scale; events not run at this scale." in line
+        assert line.startswith("What was found: linear-fails not run at this scale;")
+        asked = [name for each in CLAIMS["realistic"].statements_at("paper") for name in each.metrics]
+        paper = record({name: [0.0, 0.0] for name in asked}, claim="realistic", scale="paper")
+        line = re.sub("<[^>]+>", "", pages.verdicts_line([paper], "03_synthetic_training"))
+        assert "at paper scale" in line and "not run" not in line and "laptop" not in line
 
     def test_the_overview_has_one_verdict_a_claim_and_scale(self):
         overview = pages.claims_overview([record(GOOD)])
@@ -690,7 +709,7 @@ def test_the_panels_of_epochs_draw_both_models_and_their_difference_at_each_lear
     assert locality.get_xlim()[1] > 300
     drawn = [bars[0].get_ydata().tolist() for bars in locality.containers]
     assert drawn == [[0.3, 0.3], [0.4, 0.4], [0.3], [0.4]]
-    assert above.get_title() == "cifar10" and below.get_ylabel() == "content minus positional [share]"
+    assert above.get_title() == "CIFAR-10" and below.get_ylabel() == "lead of content [share]"
     content, positional, lower, _ = above.containers
     assert content[0].get_xdata().tolist() == [15, 30]
     assert content[0].get_ydata().tolist() == pytest.approx([0.6, 0.7])

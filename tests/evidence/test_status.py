@@ -42,7 +42,14 @@ def test_durations(seconds, text):
 def test_a_record_has_a_row_with_all_that_is_known():
     table = records_table([RECORD])
     (line,) = (each for each in table.splitlines() if "abc123" in each)
-    for text in ("laptop", "seed 3, 2 repetitions", "2026-01-02 03:04", "4 min 10 s", "a device", "yes"):
+    for text in (
+        "laptop",
+        "seed 3, 2 repetitions",
+        "2026-01-02\N{NO-BREAK SPACE}03:04",
+        "4 min 10 s",
+        "a device",
+        "yes",
+    ):
         assert f">{text}<" in line
     assert "no record" in table.split('id="records-idealized"')[1].split("</tbody>")[0]
 

@@ -42,6 +42,7 @@ def test_committed_executed_without_errors_or_warnings(chapter):
         for output in cell["outputs"]:
             assert output["output_type"] != "error"
             assert output.get("name") != "stderr", "".join(output["text"])
+        assert len([output for output in cell["outputs"] if output["output_type"] == "stream"]) <= 1
 
 
 @pytest.mark.parametrize("chapter", WITH_A_RUN)

@@ -42,6 +42,8 @@ PALETTE = {
 # Of lines told apart by shade: neither viridis' darkest part, lost on near-black, nor its palest, lost on white.
 SHADES = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.3, 0.8, 256)))
 
+MARKERS = "osD^vPX"  # of such lines: the shade alone would not do
+
 STYLE = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",

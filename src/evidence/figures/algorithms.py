@@ -37,7 +37,7 @@ def error_by_range(record: Record) -> Figure:
         for axis, (task, title) in zip(axes[0], shown.items(), strict=True):
             for kind, (colour, line) in LOOKS.items():
                 errors, look = record.arrays[f"error_{kind}_{task}"], {"color": PALETTE[colour]}
-                axis.plot(ranges, errors.T, **look, linewidth=0.7, alpha=0.4)
+                axis.plot(ranges, errors.T, **look, linewidth=0.7, alpha=0.7)
                 axis.plot(ranges, np.median(errors, axis=0), line, **look, label=f"{kind} attention")
                 axis.plot(
                     (2, 20), PUBLISHED[task][kind], "D", **look, markersize=4, label=f"{kind}, published"

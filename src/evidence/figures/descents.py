@@ -1,6 +1,7 @@
 """Figures of what descent chooses: Figure 4 as printed, the events, association's lifetime, which set the rows find."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from math import log10
 
 import matplotlib as mpl
@@ -8,7 +9,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, SHADES, SMALL, band, figure_style, legend_below, panels
+from src.evidence.figures import (
+    INK,
+    MARKERS,
+    PALETTE,
+    SHADES,
+    SMALL,
+    band,
+    figure_style,
+    legend_below,
+    panels,
+)
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
 from src.evidence.verdicts import t_interval
@@ -94,7 +105,7 @@ def events_map(records: Sequence[Record]) -> Figure:
         axis.axhline(0, color=INK, linewidth=1)
         axis.axvspan(-log10(3), log10(3), color=INK, alpha=0.2, linewidth=0, label="within a factor of 3")
         colours = SHADES(np.linspace(0, 1, len(records)))
-        for record, shade in zip(records, colours, strict=True):
+        for record, shade, marker in zip(records, colours, cycle(MARKERS), strict=False):
             asked = record.parameters
             predicted = record.mean("critical_ratio_log10_predicted")
             name = "D {num_patches}, C {set_size}, q {distractor_prob:.2g}, p {degree}, diagonal {diagonal:g}".format(
@@ -105,7 +116,7 @@ def events_map(records: Sequence[Record]) -> Figure:
                 {"color": PALETTE["positional"], "zorder": 3} if record.scale == "paper" else {"color": shade}
             )
             ratios = np.log10(record.arrays["step_ratios"]) - predicted
-            axis.plot(ratios, growth, "o-", **look, markersize=3, label=name)
+            axis.plot(ratios, growth, f"{marker}-", **look, markersize=4, label=name)
         axis.set(
             xlabel="log₁₀ of the ratio of the steps,\nover the predicted critical one",
             ylabel="ln (α at the end / α at association)",
@@ -123,14 +134,14 @@ def lifetimes(records: Sequence[Record]) -> Figure:
         figure, axes = panels(2, len(records), figsize=(3.9 * len(records), 4.6), sharex=True, squeeze=False)
         for column, record in zip(axes.T, records, strict=True):
             arrays, longest = record.arrays, record.parameters["lifetime_steps"]
-            for mode, (name, colour, marker) in enumerate(
-                (("fixed sample", "scratch", "o"), ("new inputs each step", "kept", "s"))
+            for mode, (name, colour, marker, shift) in enumerate(
+                (("fixed sample", "scratch", "o", -0.03), ("new inputs each step", "kept", "s", 0.03))
             ):
                 life = arrays["lifetime"][mode]  # (diagonals, repetitions)
                 middle = np.nanmedian(life, axis=1)
                 spread = np.abs(np.stack([np.nanmin(life, 1), np.nanmax(life, 1)]) - middle)
                 column[0].errorbar(
-                    arrays["diagonals"],
+                    arrays["diagonals"] + shift,
                     middle,
                     spread,
                     fmt=f"{marker}-",

@@ -62,7 +62,7 @@ def what_decides(record: Record) -> Figure:
             for axis, (data, title) in zip(row, titles.items(), strict=True):
                 for form, colour in zip(_forms(record), SHADES, strict=False):
                     runs = arrays[f"association_{data}_{form}_{optimizer.replace(' ', '_')}"]
-                    band(axis, step, runs, color=PALETTE[colour], alpha=0.2, label=_label(form))
+                    band(axis, step, runs, color=PALETTE[colour], alpha=0.12, label=_label(form))
                 axis.axhline(_chance(record), color=INK, linestyle="--", linewidth=1)
                 axis.set(xscale="symlog", xlim=(0, step[-1]), ylim=(0, 1.03))
                 axis.set(title=title if optimizer == "gradient descent" else "")

@@ -37,7 +37,7 @@ def accuracy_by_variant(record: Record) -> Figure:
             for place, name in enumerate(shown):
                 values = 100 * np.array(record.metrics[f"accuracy_{size}_{name}"])
                 axis.plot(
-                    values, np.full(len(values), place), "o", color=COLOURS[name], alpha=0.4, markersize=4
+                    values, np.full(len(values), place), "o", color=COLOURS[name], alpha=0.7, markersize=4
                 )
                 if len(values) > 1:
                     axis.plot(

@@ -27,7 +27,7 @@ def heads_by_layer(record: Record) -> Figure:
                 axis.set_xticks(range(scores.shape[1]), range(1, scores.shape[1] + 1))
                 axis.set_yticks(range(depth), range(1, depth + 1))
                 axis.grid(False)
-            row[0].set(ylabel="layer")
+            row[0].set(ylabel=f"layer of {depth}")
         for axis in axes[-1]:
             axis.set(xlabel="head")
         figure.colorbar(image, ax=axes, label="share of a row's top C")

@@ -30,7 +30,7 @@ def monotonicity_by_arm(record: Record) -> Figure:
                 values = record.values(f"m_u_{grid}_{arm}")
                 at = [place + shift] * len(values)
                 axis.plot(
-                    at, values, marker, color=PALETTE[colour], alpha=0.5, label=label if not place else None
+                    at, values, marker, color=PALETTE[colour], alpha=0.8, label=label if not place else None
                 )
         axis.axhline(2, color=INK, linewidth=1, linestyle="--")
         axis.axhline(1.749, color=INK, linewidth=1, linestyle=":")

@@ -42,7 +42,7 @@ def figure_5a(records: Sequence[Record], coarse: Sequence[Record] = ()) -> Figur
             accuracy = 100 * np.concatenate([each.arrays["accuracy"][row] for each in group], axis=1)
             for axis, values in zip(axes, (accuracy, accuracy / accuracy[-1]), strict=True):
                 axis.plot(sides, values.mean(1), style, color=PALETTE[colour], label=name)
-                axis.plot(sides, values, "o", color=PALETTE[colour], markersize=3, alpha=0.5)
+                axis.plot(sides, values, "o", color=PALETTE[colour], markersize=3, alpha=0.8)
         for axis in axes:
             axis.set_xscale("log", base=2)
             axis.set(xlabel="side of a permuted block (pixels)")
@@ -124,7 +124,9 @@ def figure_7(ours: Mapping[str, Record | None]) -> Figure:
                     axis.hlines(values.mean(), place + 0.08, place + 0.28, color=PALETTE[model], label=name)
             axis.set_xticks([0, 1], [name.split()[0] for name in MODELS.values()])
             scale = "no record" if record is None else f"{record.scale} scale, n = {len(values)}"
-            axis.set(title=f"{DATASETS[dataset]}\n{scale}", xlim=(-0.6, 1.6))
+            name = dataset if record is None else record.parameters["dataset"]
+            images = DATASETS[dataset] + ("" if name == dataset else f"; ours {name}")
+            axis.set(title=f"{images}\n{scale}", xlim=(-0.6, 1.6))
         axes[0].set_ylabel("test accuracy (%)")
     return figure
 

@@ -55,6 +55,7 @@ def fixed_pattern(record: Record) -> Figure:
         for axis in axes[:2]:
             axis.set_ylim(bottom=0)
         axes[0].set(ylabel="share of the variance")
+        axes[2].set(ylabel="cosine")
         legend_below(figure, axes[0], columns=2)
     return figure
 

@@ -7,7 +7,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
+from src.evidence.figures import INK, MARKERS, PALETTE, SMALL, band, figure_style, legend_below, panels
+from src.evidence.figures.paper import DATASETS
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record, known
 
@@ -19,7 +20,6 @@ ARMS = {
 }
 LEARNED = ("scratch", "kept")
 LINES = ("-", "--", "-.")  # of learning rates
-MARKERS = "osD^vPX"  # a curve of each D: the colour alone would not do
 PAPER_EPOCHS = 300
 ROWS = {"accuracy": "test accuracy [share]", "locality": "locality correlation [1]"}
 
@@ -52,7 +52,7 @@ def factor_panels(by_factor: Mapping[str, Mapping[int | float, Record]], names: 
                 ax.tick_params(axis="x", rotation=45)
                 ax.set_xlim(min(records) / 1.3, max(records) * 1.3)
                 ax.minorticks_off()
-        axes[0, 0].legend()
+        legend_below(figure, axes[0, 0], columns=2)
     return figure
 
 
@@ -149,14 +149,14 @@ def epoch_panels(by_claim: Mapping[str, Mapping[float, Mapping[int, Record]]]) -
             )
             _marks(accuracy, gap, dataset)
             gap.axhline(0, color=INK, linewidth=1)
-            accuracy.set(title=dataset)
+            accuracy.set(title=DATASETS.get(dataset, dataset))
             locality.set(xscale="log", xlabel="epochs")
             ticks = sorted({*lengths, PAPER_EPOCHS})
             locality.set_xticks(ticks, [str(epochs) for epochs in ticks])
             locality.set_xlim(min(ticks) / 1.3, max(ticks) * 1.3)
             locality.minorticks_off()
         axes[0, 0].set(ylabel=ROWS["accuracy"])
-        axes[1, 0].set(ylabel="content minus positional [share]")
+        axes[1, 0].set(ylabel="lead of content [share]")
         axes[2, 0].set(ylabel=ROWS["locality"])
         legend_below(figure, *axes[0], columns=2)
     return figure

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator
 
 from src.evidence.figures import PALETTE, SMALL, figure_style, panels
 
@@ -30,8 +31,10 @@ def cost_curves(benchmarks: Mapping[str, Mapping[str, Mapping]], device: str) ->
             if curve["floor_seconds"]:
                 floor = {"color": PALETTE["reference"], "linestyle": ":", "label": curve["floor"]}
                 ax.loglog(curve["x"], curve["floor_seconds"], **floor)
-            ax.set(title=curve["name"], xlabel=curve["variable"], ylabel="time of one call [s]")
+            ax.set(title=curve["name"], xlabel=curve["variable"], ylabel="time of one call")
             ax.set_xticks(curve["x"], [f"{x:g}" for x in curve["x"]])
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(EngFormatter("s"))
             ax.minorticks_off()
             middle = (max(curve["seconds"]) * min(curve["seconds"])) ** 0.5
             low, high = ax.get_ylim()

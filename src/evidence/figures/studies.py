@@ -38,7 +38,7 @@ def similarity_by_count(record: Record) -> Figure:
             similarity, counts = record.arrays[f"similarity_{arm}"], record.arrays[f"counts_{arm}"]
             pairs = np.triu_indices(len(counts), 1)
             count, value = counts[pairs].astype(int), similarity[pairs]
-            axis.plot(count, value, "o", color=PALETTE["content"], markersize=3, alpha=0.4)
+            axis.plot(count, value, "o", color=PALETTE["content"], markersize=3, alpha=0.7)
             shared = np.unique(count)
             means = [value[count == each].mean() for each in shared]
             axis.plot(shared, means, "_", color=PALETTE["positional"], markersize=18, markeredgewidth=2)
@@ -91,7 +91,7 @@ def phase_line(record: Record) -> Figure:
         for (name, label), colour, marker in zip(labels.items(), colours, "^o", strict=True):
             means = _mean_of_finite(arrays[f"{name}_structure"])
             axis.plot(
-                100 * arrays["linear_error_structure"], means, marker, color=colour, alpha=0.6, label=label
+                100 * arrays["linear_error_structure"], means, marker, color=colour, alpha=0.8, label=label
             )
         axis.set(xlabel="error of the linear rule (%)", ylabel="patch association", ylim=(0, 1.04))
         axis.legend(fontsize=SMALL)
@@ -106,8 +106,8 @@ def error_and_association(record: Record) -> Figure:
     arrays, judged = record.arrays, f"gram{record.parameters['ranks'][0]}"
     forms = {
         "free": ("free A", "content"),
-        "symmetric": ("symmetric A", "convnet"),
-        judged: ("PᵀP", "positional"),
+        "symmetric": ("symmetric A", "positional"),
+        judged: ("PᵀP", "convnet"),
     }
     titles = {
         "gaussian": "Gaussian patches",
@@ -120,7 +120,7 @@ def error_and_association(record: Record) -> Figure:
             for form, (label, colour) in forms.items():
                 key = f"{data}_{form}_gradient_descent"
                 error, score = (arrays[f"{name}_{key}"].T for name in ("error", "association"))
-                lines = axis.plot(100 * error, score, color=PALETTE[colour], alpha=0.45, linewidth=1)
+                lines = axis.plot(100 * error, score, color=PALETTE[colour], alpha=0.7, linewidth=1)
                 lines[0].set_label(label)
             axis.axvline(100 * record.parameters["equal_error"], color=INK, linestyle="--", linewidth=1)
             axis.set(title=title, xlabel="test error (%)", xlim=(15, 0), ylim=(0.2, 1.04))

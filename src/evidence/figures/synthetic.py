@@ -94,7 +94,7 @@ def linear_error(record: Record) -> Figure:
             axis.plot([], [], "--", color="white", linewidth=1.5, label="error 1/8")
         own = np.flatnonzero(sizes == record.parameters["block"] ** 2)  # none for a set of one patch
         prob = np.full(len(own), record.parameters["distractor_prob"])
-        axis.plot(own, prob, "*", color=PALETTE["positional"], markersize=14, label="this book")
+        axis.plot(own, prob, "*", color=PALETTE["positional"], markersize=14, label="this chapter")
         axis.set(
             yscale="log",
             ylim=(probs[0], probs[-1]),
@@ -167,9 +167,11 @@ def attention_pair(record: Record) -> Figure:
     return figure
 
 
-def _attention(axis: Axes, attention: np.ndarray, title: str, set_size: int, vmax: float | None = None):
+def _attention(
+    axis: Axes, attention: np.ndarray, title: str, set_size: int, vmax: float | None = None, labels: int = 8
+):
     image = axis.imshow(attention, cmap="viridis", vmin=0, vmax=vmax or attention.max())
-    ticks = np.arange(0, len(attention), set_size * max(1, len(attention) // (8 * set_size)))
+    ticks = np.arange(0, len(attention), set_size * max(1, len(attention) // (labels * set_size)))
     axis.set(title=title, xlabel="attended patch j,\nby set", ylabel="attending patch i, by set")
     axis.set_xticks(ticks - 0.5, ticks)
     axis.set_yticks(ticks - 0.5, ticks)
@@ -236,9 +238,9 @@ def attention_snapshots(record: Record) -> Figure:
         for axis, index in zip(axes, chosen, strict=True):
             title = f"iteration {step[index]}"
             image = _attention(
-                axis, frames[index], title, record.parameters["set_size"], frames[chosen].max()
+                axis, frames[index], title, record.parameters["set_size"], frames[chosen].max(), labels=4
             )
-        figure.colorbar(image, ax=axes, label="attention weight")
+        figure.colorbar(image, ax=axes, shrink=0.55, label="attention weight")
     return figure
 
 

@@ -134,7 +134,7 @@ def attention_distance(record: Record) -> Figure:
         figure, ax = panels(figsize=(4.8, 3.2))
         for shift, model, by_head in zip((-0.08, 0.08), MODELS, distances, strict=True):
             x = np.repeat(layers + shift, by_head.shape[1])
-            ax.scatter(x, by_head.ravel(), s=18, alpha=0.6, color=PALETTE[model], edgecolors="none")
+            ax.scatter(x, by_head.ravel(), s=18, alpha=0.8, color=PALETTE[model], edgecolors="none")
             ax.plot(layers + shift, by_head.mean(axis=1), color=PALETTE[model], label=model)
         ax.axhline(uniform, color=PALETTE["reference"], linestyle=":", label="uniform")
         ax.set(xlabel="layer", ylabel="mean attention distance [patches]", xticks=layers)
@@ -169,9 +169,8 @@ def permutation_effect(record: Record) -> Figure:
         figure, ax = panels(figsize=(1.2 + 1.8 * len(models), 3.2))
         for index, model in enumerate(models):
             plain, permuted = (record.metrics[f"accuracy_{model}{kind}"] for kind in ("", "_permuted"))
-            place = 2.4 * index
-            means = [np.mean(plain), np.mean(permuted)]
-            ax.plot([place + 0.25, place + 0.85], means, color=PALETTE[model], linewidth=1)
+            place, means = 2.4 * index, [np.mean(plain), np.mean(permuted)]
+            ax.plot([place + 0.2, place + 1.2], means, color=PALETTE[model], linewidth=1, alpha=0.6)
             _seeds(ax, place, plain, model, narrow=True)
             _seeds(ax, place + 1, permuted, model, filled=False, narrow=True)
         ticks = [2.4 * index + side for index in range(len(models)) for side in (0, 1)]
