@@ -66,6 +66,19 @@ def test_pictures_without_axes_stay_side_by_side():
     assert len(np.unique(left.round(3))) == THUMBNAILS and len(np.unique(bottom.round(3))) == 2
 
 
+def test_of_pictures_without_ticks_rows_and_columns_change_places():
+    figure = drawn(2, 4)
+    for axes in figure.axes:
+        axes.set(xticks=[], yticks=[])
+    tall = stacked(figure)
+    left, bottom = (
+        places(tall).reshape(2, 4, 2).transpose(2, 0, 1)
+    )  # of each axis, by row and column of the desk
+    assert left[0, 0] + 0.2 < left[1, 0] and (np.ptp(left, axis=1) < 0.02).all()
+    assert (np.diff(bottom, axis=1) < -0.1).all() and (np.ptp(bottom, axis=0) < 0.02).all()
+    assert [axes.get_title() for axes in tall.axes] == [f"column {column}" for column in range(4)] * 2
+
+
 def test_ink_is_the_pages_and_text_is_text():
     html = to_html(drawn())
     assert html.count("<svg") == 2 and INK not in html and "currentColor" in html

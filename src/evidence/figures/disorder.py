@@ -39,7 +39,7 @@ def one_place(record: Record) -> Figure:
                 shown = matrix[row * side + column].reshape(side, side)
                 picture = axis.imshow(shown, cmap=DIVERGING, vmin=-1, vmax=1)
                 _mark(axis, column - 0.5, row - 0.5, 1.0)
-            line[0].set_ylabel(NAMES[name])
+            line[0].set_ylabel(NAMES[name].replace(" ", "\n"))
         for axis in axes.flat:
             axis.set(xticks=[], yticks=[])
             axis.grid(False)

@@ -8,6 +8,7 @@ import re
 from io import StringIO
 from itertools import product
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,7 +49,10 @@ def svg(figure: Figure, name: str) -> str:
 
 
 def stacked(figure: Figure) -> Figure:
-    """A copy with its panels one below the other, each with all its labels; pictures without axes stay side by side."""
+    """A copy with its panels one below the other, each with all its labels.
+
+    Pictures without axes stay side by side; of those without ticks rows and columns change places.
+    """
     copy = pickle.loads(pickle.dumps(figure))
     panels = [
         axes for axes in copy.axes if axes.get_subplotspec() is not None and not hasattr(axes, "_colorbar")
@@ -60,6 +64,13 @@ def stacked(figure: Figure) -> Figure:
         rows = -(-len(panels) // THUMBNAILS)
         _place(panels, GridSpec(rows, THUMBNAILS, figure=copy))
         copy.set_size_inches(PHONE, rows)
+    elif not any(len(axes.get_xticks()) for axes in panels):
+        _label_all(panels)
+        grid = panels[0].get_gridspec()
+        rows, columns = grid.ncols, grid.nrows
+        order = np.arange(len(panels)).reshape(columns, rows).T.ravel()
+        _place([panels[each] for each in order], GridSpec(rows, columns, figure=copy))
+        copy.set_size_inches(PHONE, rows * min(PANEL, PHONE / columns))
     else:
         _label_all(panels)
         _place(panels, GridSpec(len(panels), 1, figure=copy))
