@@ -63,7 +63,7 @@ HEADLINES = {
     "realistic": Headline("association_end", "Patch association, from samples", 1.0),
     "transfer": Headline("accuracy_kept_10", "Accuracy from ten samples, attention kept"),
     "samples-needed": Headline("slope_kept", "Samples needed: power of D, attention kept", 0.0),
-    "pe-locality": Headline("locality_positional", "Correlation of nearness and similarity"),
+    "pe-locality": Headline("locality_content", "Nearness and similarity correlate, vanilla ViT"),
     "permuted": _printed("loss_content", "Accuracy lost by permuting patches", _lost_by_permuting("vit")),
     "permuted-blocks": _printed(
         "blocks_loss_resnet", "Accuracy a ResNet loses to permuted blocks", _lost_by_permuting("resnet")
@@ -142,13 +142,13 @@ def _mean(finding: Finding) -> str:
     )
 
 
-def not_run(verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, dict[str, str]]:
-    """Which claims have no record, by the scales that lack one: "short and paper" -> key -> the row's words."""
-    lacking: dict[str, dict[str, str]] = {}
+def not_run(verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, list[str]]:
+    """Which claims have no record, by the scales that lack one: "short and paper" -> their keys."""
+    lacking: dict[str, list[str]] = {}
     for key, found in verdicts.items():
         scales = " and ".join(each.scale for each in found if each.word == NOT_RUN)
         if scales:
-            lacking.setdefault(scales, {})[key] = HEADLINES[key].words
+            lacking.setdefault(scales, []).append(key)
     return lacking
 
 

@@ -38,9 +38,10 @@ KNOWN = {
 }
 
 
-def verdict_box(record: Record, claim: str | None = None) -> Html:
-    """The end of a chapter: the verdict of a live run on its claim, or on another that it shows, in plain words.
+def verdict_box(record: Record, claim: str | None = None, *, run: str = "the live run") -> Html:
+    """The end of a chapter: the verdict of one run on its claim, or on another that it shows, in plain words.
 
+    `run` is what the page calls it.
     One neutral line where the run is no evidence for the claim: other data than the claim's, a variant.
     """
     key = claim or record.claim
@@ -52,7 +53,7 @@ def verdict_box(record: Record, claim: str | None = None) -> Html:
         first = verdict.claim.data[record.scale][0]
         return missing(f"{key}: no verdict, since it needs the images of {first} as well.", f"verdict-{key}")
     data = [f"on {record.parameters['dataset']}"] if "dataset" in record.parameters else []
-    seen = [f"the run above, n = {record.parameters['num_seeds']}", f"{verdict.scale} scale", *data]
+    seen = [f"{run}, n = {record.parameters['num_seeds']}", f"{verdict.scale} scale", *data]
     return render("verdict_box.html", verdict=verdict, seen=", ".join(seen))
 
 

@@ -458,7 +458,7 @@ class TestPages:
         assert (
             "idealized: reproduced" in box and "verdict-reproduced" in box and 'id="verdict-idealized"' in box
         )
-        assert "(the run above, n = 2, laptop scale)" in box
+        assert "(the live run, n = 2, laptop scale)" in box
         words = (
             "✓ Attention inside a set beats attention outside by 6.8 logits; at least 3 logits were needed"
         )
