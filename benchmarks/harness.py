@@ -17,6 +17,7 @@ from statistics import linear_regression, median
 import torch
 
 from src.common.device import device_name, processor
+from src.common.folders import write_whole
 from src.common.sources import commit, versions
 from src.evidence.pages import seconds_text
 from src.evidence.records import RESULTS
@@ -182,7 +183,7 @@ def finish(
             "commit": commit(),
             "date": datetime.now(UTC).date().isoformat(),
         }
-        file.write_text(json.dumps(content, indent=1) + "\n")
+        write_whole(file, (json.dumps(content, indent=1) + "\n").encode())
         print(f"written: {file.relative_to(RESULTS.parent)}")
     outcome = "kept" if kept else "missed"
     verdict = "no bound here" if bound is None else f"promised {kind} {bound:g}: {outcome}"

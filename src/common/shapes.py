@@ -1,6 +1,6 @@
 """Shapes in signatures: jaxtyping's, or, on a machine that lacks it, plain tensors.
 
-A record needs torch, torchvision and Lightning Fabric only; the tests, which check shapes, need jaxtyping.
+Records can be made without jaxtyping; the tests, which check shapes, need it.
 """
 
 try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE_PARSES = threading.Lock()  # ast.parse in two threads at once fails now and then in Python 3.11
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "lightning")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "lightning")
 
 
 def imported_files(code: str) -> list[Path]:

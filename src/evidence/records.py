@@ -181,8 +181,11 @@ def load_benchmarks(folder: str | Path = RESULTS / "benchmarks") -> dict[str, di
     """What `benchmarks/*.py --save` wrote: promise -> kind of processor -> content of the file."""
     found: dict[str, dict[str, dict]] = {}
     for file in sorted(Path(folder).glob("*.json")):
-        key, device = file.stem.rsplit("-", 1)
-        found.setdefault(key, {})[device] = json.loads(file.read_text())
+        key, _, device = file.stem.rpartition("-")
+        try:
+            found.setdefault(key, {})[device] = json.loads(file.read_text())
+        except ValueError as error:
+            raise ValueError(f"{file}: no benchmark's result: {error}") from error
     return found
 
 

@@ -64,10 +64,13 @@ def _counts(record: Record, records: Sequence[Record]) -> str:
 
 
 def _data(record: Record) -> str:
-    """The data set, if there is one, and the repetitions."""
+    """The data set, if there is one, the repetitions, how fast images were trained on, and by how many sources."""
     number = len(record.repetitions)
     repetitions = f"seed {record.seed}, {number} repetition{'s' if number > 1 else ''}"
-    return ", ".join(filter(None, (record.parameters.get("dataset"), repetitions)))
+    pace, sources = record.notes.get("images_per_second"), record.notes.get("sources", ())
+    fast = f"{min(pace)} to {max(pace)} images/s" if pace else ""
+    mixed = f"trained by {len(sources)} versions of the source" if sources else ""
+    return ", ".join(filter(None, (record.parameters.get("dataset"), repetitions, fast, mixed)))
 
 
 def missing_table(records: Sequence[Record]) -> Html:

@@ -86,6 +86,10 @@ def _train(
         optimizer.step()
         schedule.step()
         if step in looks:
+            if not loss.isfinite():
+                raise ArithmeticError(
+                    f"{kind}: the loss became {loss.item()}; a lower learning_rate is needed"
+                )
             found.append(_accuracy(model, test, cells))
     return torch.stack(found)
 

@@ -78,7 +78,10 @@ def run(settings: DisorderSettings) -> Measured:
         for condition in settings.conditions:
             disorder = Disorder(condition, index, settings)
             seen, shown = disorder(train), disorder(test)
-            pictures.append(shown.images[0].permute(1, 2, 0))
+            if index == 0:
+                pictures.append(
+                    shown.images[0].permute(1, 2, 0).cpu().clone()
+                )  # a view would keep all images
             for kind in ATTENTIONS:
                 member = _train(kind, seen, disorder)
                 member.accuracy = evaluate(member.model, shown).accuracy
@@ -91,7 +94,7 @@ def run(settings: DisorderSettings) -> Measured:
     arrays = {
         # first repetition: conditions, attentions
         "similarity": torch.stack(first).unflatten(0, (count, -1)),
-        "images": torch.stack(pictures[:count]).cpu(),
+        "images": torch.stack(pictures),
     }
     return Measured(columns(rows), arrays, notes_of(settings, train, [each.history for each in trained]))
 

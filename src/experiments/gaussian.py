@@ -16,6 +16,7 @@ from src.experiments.tasks import activation_of
 from src.structure import Partition, patch_association
 from src.synthetic.baselines import distractor_prob_at
 from src.synthetic.distribution import SpatialDistribution, random_feature
+from src.synthetic.divergence import DivergenceError
 from src.synthetic.gaussian import GaussianDistribution
 from src.synthetic.parameterization import Optimizer, Parameterization, States, margin
 
@@ -141,10 +142,12 @@ def descend(
 def measure(data: Data, states: States, settings: FormsSettings) -> dict[str, np.ndarray]:
     """Test error and patch association, (runs, t) over the recorded steps, and the last logits, (runs, D, D).
 
-    ValueError where a descent diverged: it has no result.
+    DivergenceError where a descent diverged: it has no result.
     """
     if not states.loss.isfinite().all():
-        raise ValueError(f"a descent on {data.name} data diverged: smaller step sizes are needed")
+        raise DivergenceError(
+            f"a descent on {data.name} data diverged; smaller step sizes are needed", states
+        )
     curves = []
     for logits, value in zip(states.attention_logits, states.value_vector, strict=True):
         output = margin(data.test_patches, logits, value, **activation_of(settings))

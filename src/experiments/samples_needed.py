@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from src.common.checkpoints import read, write
 from src.common.device import pick_device
 from src.common.folders import check_writable
 from src.common.seeding import child_generator
@@ -25,7 +26,6 @@ from src.synthetic.projected import ProjectedInputs
 from src.synthetic.tasks import Task, draw_task
 from src.synthetic.transfer import learn_values
 from src.synthetic.validated import chosen_on_validation, descend
-from src.vision.checkpoints import read, write
 
 RESAMPLES = 2000
 

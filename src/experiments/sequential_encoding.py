@@ -60,6 +60,8 @@ def _train(arm: str, index: int, settings: SequentialSettings) -> nn.Module:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    if not loss.isfinite():
+        raise ArithmeticError(f"{arm}: the loss became {loss.item()}; a lower learning_rate is needed")
     return encoder
 
 

@@ -152,6 +152,8 @@ class IdealizedSettings(SetsSettings, ActivationSettings):
 
 
 class EventsSettings(SetsSettings, ActivationSettings):
+    least_sets: ClassVar[int] = 2  # rho is a number of its own
+
     diagonal: Diagonal = 1.0
     lr_value: StepOfValue = 0.001
     lr_attention: StepOfAttention = 100.0

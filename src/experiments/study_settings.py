@@ -236,8 +236,13 @@ class AlgorithmsSettings(Settings):
             max(1, width // heads) * heads,
         )
         ranges, least = self.test_ranges, self.train_range
-        ascend = least < ranges[0] and ranges == sorted(set(ranges))
-        need(ascend, "test_ranges", ranges, f"ascending values above train_range = {shown(least)}")
+        ascend = 1.01 * least <= ranges[0] and ranges == sorted(set(ranges))
+        need(
+            ascend,
+            "test_ranges",
+            ranges,
+            f"ascending values from 1.01 train_range = {shown(1.01 * least)} on",
+        )
         return self
 
     def memory_bytes(self) -> int:

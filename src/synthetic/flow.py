@@ -60,6 +60,8 @@ def idealized_flow(
     """
     if not step_ratio > 0:
         raise ValueError(f"step_ratio = {step_ratio}: a number above 0 is needed")
+    if not model.linear_coefficient > 0:
+        raise ValueError("linear_coefficient = 0: a number above 0 is needed, for it sets the flow's time")
     rates = np.array([1.0, step_ratio, step_ratio]) / _entries(model)
     duration = DURATION / (model.linear_coefficient * model.num_patches * model.set_size / 2)
     solved = solve_ivp(
@@ -70,6 +72,8 @@ def idealized_flow(
         rtol=1e-5,
         atol=1e-8,
     )
+    if not solved.success:
+        raise ArithmeticError(f"the flow at step_ratio = {step_ratio:g} ended early: {solved.message}")
     own, inside, _ = model.attention_weights(*torch.from_numpy(solved.y[1:]))
     mass = own + (model.set_size - 1) * inside
     return Flow(solved.t, *solved.y, mass.numpy())

@@ -1,6 +1,7 @@
 """What a trained ViT has learned about space: which encodings are alike, and how far attention reaches."""
 
 from dataclasses import dataclass
+from math import nan
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +114,7 @@ def mantel_test(
     The null hypothesis is that similarity has nothing to do with place. Then any assignment of the patches to the
     places of the grid is as good as the true one; the p-value is the share of random assignments, the true one
     counted among them, whose `nearness_correlation` is at least the true one's. Pairs of patches share patches, so
-    that the usual test of a correlation, for independent pairs, would not do.
+    that the usual test of a correlation, for independent pairs, would not do. nan where a similarity is not finite.
 
     Parameters
     ----------
@@ -127,6 +128,8 @@ def mantel_test(
     """
     distance = near.double().cpu() if isinstance(near, Tensor) else grid_distance(near)
     similarity = similarity.double().cpu()
+    if not similarity.isfinite().all():
+        return nan
     # A permutation leaves means and spreads as they are, so that sums of products order the correlations: the smaller
     # the sum, the nearer are patches that are alike.
     observed = (similarity * distance).sum()

@@ -20,13 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.common import checkpoints
 from src.common.choices import refusal
 from src.common.memory import keep_freed_memory
 from src.common.seeding import child_generator
 from src.common.shapes import Float, Int64
 from src.common.sources import digest, imported_files
-from src.vision import checkpoints
 from src.vision.augment import Draws, apply_policy, normalize
+from src.vision.identity import architecture, identity
 from src.vision.images import ImageSet, StreamedImages
 from src.vision.progress import Progress
 from src.vision.settings import TrainingSettings
@@ -304,9 +305,9 @@ def _check_members(models: Sequence[nn.Module], seeds: Sequence[int]) -> None:
         )
     if len(set(map(id, models))) < len(models):
         raise ValueError("models holds one model twice; each member needs its own")
-    first = checkpoints.architecture(models[0])
+    first = architecture(models[0])
     for index, model in enumerate(models):
-        own = checkpoints.architecture(model)
+        own = architecture(model)
         for name in first | own:
             if own.get(name) != first.get(name):
                 raise ValueError(
@@ -369,6 +370,11 @@ def _train_epoch(run: _Run, epoch: int) -> None:
                 _check_finite(run, losses[checked:step].cpu(), epoch, checked)
                 checked = step
             run.progress.show(epoch, step)
+    if epoch + 1 == settings.epochs:  # what the last step made shows in no further loss
+        for member, model, _ in run.living():
+            if not all(parameter.isfinite().all() for parameter in model.parameters()):
+                losses[-1, member] = torch.nan
+        _check_finite(run, losses[-1:].cpu(), epoch, run.steps - 1)
     means, seconds = losses.cpu().double().mean(0), time.perf_counter() - begin
     for member, _, history in run.living():
         history.train_loss.append(means[member].item())
@@ -442,7 +448,7 @@ def _observe(run: _Run, callback: Callable | None) -> None:
 def _identity(run: _Run, validation: ImageSet | StreamedImages | None) -> dict[str, Any]:
     data = {"training": run.train, "validation": validation}
     precision = run.fabric.strategy.precision.precision
-    return checkpoints.identity(run.models, run.seeds, data, run.settings, precision)
+    return identity(run.models, run.seeds, data, run.settings, precision)
 
 
 def _source() -> str:

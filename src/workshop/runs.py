@@ -23,11 +23,13 @@ def read_run(out: Path) -> dict:
         return {}
 
 
-def book_runs(folder: Path = BOOK_OUT) -> dict[str, dict]:
-    """run.json of each chapter that the command `book` executed into `folder`, with the `device` of its records.
+def book_runs(folder: Path | None = None) -> dict[str, dict]:
+    """run.json of each chapter that the command `book` executed into `folder`, its own if none is named, with the
+    `device` of its records.
 
     Those of pages that show runs themselves are left out.
     """
+    folder = folder or BOOK_OUT
     runs = {name: read_run(folder / name) for name, page in CHAPTERS.items() if not page.shows_runs}
     return {name: done | {"device": _device(folder / name)} for name, done in runs.items() if done}
 

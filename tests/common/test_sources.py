@@ -25,6 +25,13 @@ def test_the_vision_half_does_not_depend_on_the_theory():
     assert not any(name.startswith("src/synthetic/") for name in found)
 
 
+def test_nor_does_the_theory_depend_on_the_vision_half():
+    for name in ("transfer", "samples_needed", "realistic", "events", "diagonal", "gaussian"):
+        found = names(f"from src.experiments import {name}")
+        assert f"src/experiments/{name}.py" in found
+        assert not any(each.startswith("src/vision/") for each in found), name
+
+
 def test_imports_inside_functions_count():
     assert "src/structure.py" in names("def f():\n    import src.structure")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from src.common.sources import versions
-from src.evidence.records import RESULTS, Record, load_records, pooled
+from src.evidence.records import RESULTS, Record, load_benchmarks, load_records, pooled
 from src.experiments.resolve import resolve
 from src.experiments.settings import REPETITION
 from src.experiments.table import EXPERIMENTS
@@ -173,6 +173,12 @@ def test_a_repetition_is_pooled_once(record, first, second, shared):
         ValueError, match=rf"^{shared} is in two records, realistic with seed = .*: leave one out$"
     ):
         pooled(runs)
+
+
+def test_a_damaged_benchmark_is_named(tmp_path):
+    (tmp_path / "steps-cpu.json").write_text("{")
+    with pytest.raises(ValueError, match=r"steps-cpu\.json: no benchmark's result"):
+        load_benchmarks(tmp_path)
 
 
 def test_records_from_before_precision_and_notes_are_read(record, tmp_path):

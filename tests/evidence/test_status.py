@@ -54,6 +54,12 @@ def test_a_record_has_a_row_with_all_that_is_known():
     assert "no record" in table.split('id="records-idealized"')[1].split("</tbody>")[0]
 
 
+def test_a_training_tells_its_pace_and_that_several_sources_had_a_part():
+    notes = {"images_per_second": [195, 118, 130], "sources": ["a", "b"]}
+    table = records_table([replace(RECORD, notes=notes)])
+    assert "seed 3, 2 repetitions, 118 to 195 images/s, trained by 2 versions of the source<" in table
+
+
 def test_a_claim_without_records_of_its_own_names_those_that_show_it():
     kinds = ("content", "positional")
     metrics = {

@@ -10,6 +10,11 @@ SMALL = {"length": 3, "depth": 1, "width": 4, "num_samples": 50, "num_test": 20,
 SMALL |= {"test_ranges": [4.0, 20.0]}
 
 
+def test_a_range_as_good_as_that_of_training_is_refused():
+    with pytest.raises(ValueError, match=r"ascending values from 1\.01 train_range = 2\.02 on"):
+        AlgorithmsSettings(**SMALL | {"test_ranges": [2.0000001]})
+
+
 def test_the_lead_is_the_ratio_of_the_errors_at_both_ends():
     found = algorithms.run(AlgorithmsSettings(**SMALL, num_seeds=2, task="sort"))
     standard, positional = (found.arrays[f"error_{kind}_sort"] for kind in algorithms.ATTENTIONS)

@@ -5,6 +5,7 @@ import pytest
 
 from src.experiments import parameterization as study
 from src.experiments.study_settings import ParameterizationSettings
+from src.synthetic.divergence import DivergenceError
 
 
 def test_a_repetition_counts_at_its_first_step_of_that_error_and_not_later():
@@ -31,6 +32,15 @@ def test_fishers_test_counts_the_ways(more, fewer, p):
 def test_too_few_repetitions_have_no_p(more, fewer):
     """Four of four against none of four come by chance once in 70."""
     assert study.fisher_p(more, fewer) is None
+
+
+def test_a_descent_that_diverges_keeps_its_course():
+    wild = {"num_seeds": 1, "num_samples": 40, "num_test": 20, "patch_dim": 4, "steps": 60, "ranks": [4]}
+    with pytest.raises(
+        DivergenceError, match="a descent on gaussian data diverged; smaller step sizes"
+    ) as caught:
+        study.run(ParameterizationSettings(**wild, lr_value=1e30))
+    assert not caught.value.arrays()["loss"].isfinite().all()
 
 
 def test_every_form_is_measured_on_every_kind_of_data():

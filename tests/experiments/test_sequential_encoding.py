@@ -1,5 +1,6 @@
 """What `sequential-encoding` measures: training raises the monotonicity where it was trained, and windows move."""
 
+import pytest
 import torch
 
 from src.common.seeding import child_generator
@@ -15,6 +16,14 @@ SMALL = {
     "pivots": 16,
     "candidates": 4,
 }
+
+
+def test_a_training_that_diverges_is_no_result(monkeypatch):
+    monkeypatch.setattr(study, "contrastive_loss", lambda encodings, *_: encodings.sum() * torch.nan)
+    with pytest.raises(
+        ArithmeticError, match="decimal: the loss became nan; a lower learning_rate is needed"
+    ):
+        study.run(SequentialSettings(**SMALL, steps=4))
 
 
 def test_the_loss_alone_orders_the_places_that_were_trained():

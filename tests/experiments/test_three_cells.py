@@ -17,6 +17,11 @@ def models() -> dict[str, torch.nn.Module]:
     return {kind: cells.new_model(kind, settings, torch.Generator().manual_seed(0)) for kind in KINDS}
 
 
+def test_a_training_that_diverges_is_no_result():
+    with pytest.raises(ArithmeticError, match="the loss became nan; a lower learning_rate is needed"):
+        cells.run(CellsSettings(**SMALL, num_seeds=1, learning_rate=1e30))
+
+
 def test_kinds_start_alike_but_for_their_encodings():
     made = models()
     for name, tensor in made["none"].named_parameters():

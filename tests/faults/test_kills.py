@@ -32,8 +32,10 @@ def finish(arguments, folder, **options) -> int:
     context.set_forkserver_preload(child.PRELOADED)
     process = context.Process(target=child.command, args=(arguments, str(folder)), kwargs=options)
     process.start()
-    process.join(120)
+    process.join(600)
+    late = process.is_alive()
     process.kill()
+    assert not late  # or the exit code would be that of this kill
     return process.exitcode
 
 
@@ -82,7 +84,10 @@ def test_record_with_checkpoints(seed, tmp_path):
 
 
 def kill_after(command, cwd, seconds) -> None:
+    """So many seconds after it began to write."""
     process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not hidden(cwd) and process.poll() is None:
+        time.sleep(0.05)
     time.sleep(seconds)
     process.kill()
     process.wait()
@@ -100,7 +105,7 @@ def test_run_and_sweep(command, seed, tmp_path):
     small = [command, "01_dataset", *STRUCTURE[2:], "--out", "out"]
     small += ["-g", "grid_side=4,8", "--workers", "2"] if command == "sweep" else ["-pgrid_side=4"]
     whole = [sys.executable, "-m", "src", *small]
-    kill_after(whole, tmp_path, random.Random(seed).uniform(1, 5))
+    kill_after(whole, tmp_path, random.Random(seed).uniform(0, 3))
     assert len(load_records(tmp_path / "out")) <= len(expected)
     deadline = time.monotonic() + 600
     while subprocess.run(whole, cwd=tmp_path, capture_output=True).returncode:

@@ -58,3 +58,8 @@ def test_the_critical_ratio_lies_between_them(setting):
 def test_refuses_a_ratio_that_is_not_positive(setting):
     with pytest.raises(ValueError, match="step_ratio = 0"):
         idealized_flow(*setting, 0.0)
+
+
+def test_refuses_an_activation_without_a_linear_part(setting):
+    with pytest.raises(ValueError, match="linear_coefficient = 0: a number above 0 is needed"):
+        idealized_flow(IdealizedModel(10, 2, 5, 0.0, 0.5), setting[1], 1.0)

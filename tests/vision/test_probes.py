@@ -143,6 +143,10 @@ class TestMantel:
     def test_far_patches_that_are_alike_are_no_locality(self):
         assert mantel_test(grid_distance((6, 6)).float(), (6, 6), generator=seeded()) > 0.99
 
+    def test_a_similarity_that_is_not_finite_has_no_p(self):
+        broken = torch.eye(36).index_put((torch.tensor(3),) * 2, torch.tensor(math.nan))
+        assert math.isnan(mantel_test(broken, (6, 6), generator=seeded()))
+
     def test_a_constant_similarity_says_nothing(self):
         assert mantel_test(torch.ones(9, 9), (3, 3), permutations=99, generator=seeded()) == 1
 

@@ -16,6 +16,7 @@ from torch import nn
 from src.vision import training
 from src.vision.augment import normalize
 from src.vision.given import given_transformer
+from src.vision.identity import architecture
 from src.vision.images import FolderLimits, ImageSet, load_images
 from src.vision.permutation import Permuted
 from src.vision.steps import parameter_groups
@@ -170,10 +171,10 @@ def test_a_truncated_or_foreign_checkpoint_is_named(digits, tmp_path):
     fit(patch_net(), digits, settings=settings(), checkpoint=path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=f"{path}: not a whole checkpoint of fit"):
+    with pytest.raises(ValueError, match=f"{path}: not a whole checkpoint"):
         fit(patch_net(), digits, settings=settings(), checkpoint=path)
     torch.save({"some": "other file"}, path)
-    with pytest.raises(ValueError, match=f"{path}: not a whole checkpoint of fit"):
+    with pytest.raises(ValueError, match=f"{path}: not a whole checkpoint"):
         fit(patch_net(), digits, settings=settings(), checkpoint=path)
     path.write_bytes(whole)
     with pytest.raises(ValueError, match=r"run.pt: written with epochs=3, now 5"):
@@ -190,7 +191,7 @@ def test_a_flipped_bit_is_found(digits, tmp_path):
         damaged = bytearray(whole)
         damaged[place // 8] ^= 1 << place % 8
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="not a whole checkpoint of fit"):
+        with pytest.raises(ValueError, match="not a whole checkpoint"):
             fit(patch_net(), digits, settings=settings(), checkpoint=path)
 
 
@@ -264,7 +265,7 @@ def test_a_checkpoint_and_its_name_are_flushed_to_the_disk(digits, tmp_path, mon
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(digits, tmp_path):
     path = tmp_path / "run.pt"
-    with pytest.raises(ValueError, match=r"callback returned .*Fraction.*, which a checkpoint cannot keep"):
+    with pytest.raises(ValueError, match=r"the state holds .*Fraction.*, which a checkpoint cannot keep"):
         fit(patch_net(), digits, settings=settings(), checkpoint=path, callback=fraction_in_the_end)
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
     content = path.read_bytes().partition(b"\n")[2]
@@ -291,6 +292,20 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_history(digits):
     ) as caught:
         fit(patch_net(), digits, settings=settings(), callback=break_the_model)
     assert len(caught.value.history) == 2 and all(map(math.isfinite, caught.value.history.train_loss))
+
+
+def test_a_last_step_that_breaks_the_model_is_no_result(digits):
+    wild = {"learning_rate": 3e38, "weight_decay": 1e3, "warmup_epochs": 0.0}
+    one_step = settings(epochs=1, batch_size=320, **wild)
+    with pytest.raises(NonFiniteLossError, match="loss is nan at step 1 of 1 in epoch 1"):
+        fit(patch_net(), digits, settings=one_step)
+
+
+def test_what_is_not_learned_makes_another_architecture():
+    learned, kept = patch_net(), patch_net()
+    kept.head.weight.requires_grad_(False)
+    before, after = architecture(learned), architecture(kept)
+    assert after == before | {"head.weight is learned": False}
 
 
 def test_data_model_and_settings_must_fit(digits):

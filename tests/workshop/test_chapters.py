@@ -24,6 +24,7 @@ def editable(monkeypatch, tmp_path):
         shutil.copy(sources.ROOT / name, tmp_path)
     monkeypatch.setattr(sources, "ROOT", tmp_path)
     monkeypatch.setattr(runs, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(runs, "BOOK_OUT", tmp_path / "outputs")
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     return tmp_path
 
