@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from src.common.choices import one_of
 from src.common.shapes import Float
 from src.synthetic.model import PositionalAttentionModel, activation_and_slope, project, project_back
 
@@ -48,8 +49,7 @@ def loss_and_gradient(
     dF/du = D S^T sigma'(z), dF/dv = X^T dF/du, dF/dS = D sigma'(z) u^T; and through the softmax of a row,
     dF/dA_i = S_i * (dF/dS_i - <dF/dS_i, S_i>). The loss log(1 + exp(-y F)) has slope -y sigmoid(-y F).
     """
-    if path not in PATHS:
-        raise ValueError(f"path = {path!r}: one of {', '.join(PATHS)} is needed; the nearest: 'auto'")
+    one_of("path", path, PATHS)
     path = fastest_path(patches) if path == "auto" else path
     weight = torch.full_like(label, 1 / label.shape[-1]) if weight is None else weight
     attention = model.attention

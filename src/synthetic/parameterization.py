@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from src.common.choices import one_of
 from src.common.shapes import Float
 from src.synthetic.model import activation, project
 
@@ -33,10 +34,7 @@ class Parameterization:
     init_scale: float = 1e-3
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(
-                f"kind = {self.kind!r}: one of {', '.join(KINDS)} is needed; the nearest: 'free'"
-            )
+        one_of("kind", self.kind, KINDS)
         if self.kind == "gram" and self.rank < 1:
             raise ValueError(f"rank = {self.rank}: an integer >= 1 is needed for P^T P; the nearest: 1")
 

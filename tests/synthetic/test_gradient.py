@@ -125,5 +125,5 @@ def test_the_cpu_goes_in_blocks():
 
 
 def test_an_unknown_path_is_refused(unchecked):
-    with pytest.raises(ValueError, match=r"path = 'quick': one of auto, .* is needed; the nearest: 'auto'"):
-        loss_and_gradient(*task()[:3], path="quick")
+    with pytest.raises(ValueError, match=r"path = 'plan': auto, .* is needed; the nearest: plain"):
+        loss_and_gradient(*task()[:3], path="plan")
