@@ -37,8 +37,8 @@ def test_a_repetition_does_not_depend_on_those_beside_it_nor_a_task_on_the_other
     ("changes", "message"),
     [
         ({"width": 7}, "width = 7: a multiple of num_heads = 2 is needed; the nearest: 6"),
-        ({"test_ranges": [2.0, 4.0]}, "test_ranges = .*: ascending values above train_range = 2.0"),
-        ({"test_ranges": [8.0, 4.0]}, "test_ranges = .*: ascending values above train_range = 2.0"),
+        ({"test_ranges": [2.0, 4.0]}, "test_ranges = .*: ascending values from 1.01 train_range = 2.02 on"),
+        ({"test_ranges": [8.0, 4.0]}, "test_ranges = .*: ascending values from 1.01 train_range = 2.02 on"),
         ({"task": "max"}, "task = 'max': all | sum"),
     ],
 )
