@@ -137,10 +137,9 @@ def _execute(chapter: str, settings: Parameters, folder: Path, report: Callable[
                 kernel_name="python3",
                 cwd=Path.cwd(),  # folders are the caller's
                 progress_bar=sys.stderr.isatty(),
-                config=Config(
-                    KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"},  # no ports, no strangers
-                    NotebookClient={"coalesce_streams": True},  # or one cell's lines may stand in two boxes
-                ),
+                coalesce_streams=True,  # or one cell's lines may stand in two boxes
+                # sockets in files: no ports, no strangers
+                config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"}),
             )
         except PapermillExecutionError as error:
             refused = error.ename in ("ValueError", "FileNotFoundError", "PermissionError")

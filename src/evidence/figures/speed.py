@@ -1,6 +1,7 @@
 """Pictures of what the benchmarks measured: cost against work."""
 
 from collections.abc import Mapping
+from textwrap import fill
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator
@@ -31,7 +32,7 @@ def cost_curves(benchmarks: Mapping[str, Mapping[str, Mapping]], device: str) ->
             if curve["floor_seconds"]:
                 floor = {"color": PALETTE["reference"], "linestyle": ":", "label": curve["floor"]}
                 ax.loglog(curve["x"], curve["floor_seconds"], **floor)
-            ax.set(title=curve["name"], xlabel=curve["variable"], ylabel="time of one call")
+            ax.set(title=fill(curve["name"], 36), xlabel=curve["variable"], ylabel="time of one call")
             ax.set_xticks(curve["x"], [f"{x:g}" for x in curve["x"]])
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter(EngFormatter("s"))
