@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from src.common.choices import nearest_divisor
-from src.common.shapes import Float, Int
+from src.common.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +69,11 @@ class Partition:
     def set_size(self) -> int:
         """C"""
         return self.sets.shape[1]
+
+    @property
+    def same_set(self) -> Bool[Tensor, "patches patches"]:
+        """(D, D): True where two patches share a set."""
+        return self.membership[:, None] == self.membership
 
     @property
     def num_patches(self) -> int:

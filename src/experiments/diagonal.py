@@ -7,7 +7,7 @@ from src.common.device import pick_device
 from src.common.shapes import Float
 from src.experiments.measured import Measured, columns
 from src.experiments.settings import DiagonalSettings
-from src.experiments.tasks import activation_of, draw_tasks
+from src.experiments.tasks import activation_of, draw_tasks, start_of
 from src.synthetic.distribution import SpatialSample
 from src.synthetic.measures import association
 from src.synthetic.realistic import Run, check_finite, many_descents
@@ -33,11 +33,7 @@ def run(settings: DiagonalSettings) -> Measured:
     }
     for place in np.ndindex(*map(len, axes)):
         size, lr_attention, diagonal = (axis[i] for axis, i in zip(axes, place, strict=True))
-        options = activation_of(settings) | {
-            "diagonal": diagonal,
-            "init_scale": settings.init_value,
-            "init_scale_attention": settings.init_attention,
-        }
+        options = activation_of(settings) | start_of(settings, diagonal)
         rates = (settings.lr_value, lr_attention)
         runs = [task.run(each, size, *rates, **options) for task, each in zip(tasks, train, strict=True)]
         check_finite(many_descents(runs, steps=settings.steps, record_every=settings.steps))

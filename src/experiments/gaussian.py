@@ -49,7 +49,7 @@ def run(settings: GaussianSettings) -> Measured:
     ten times smaller for v and ten times larger for A leaves it), the study's as the largest that did not diverge.
     """
     data = {name: draw(name, settings) for name in DATA}
-    figure = Optimizer("gradient descent", settings.figure_lr_value, settings.figure_lr_attention)
+    figure = Optimizer("gradient_descent", settings.figure_lr_value, settings.figure_lr_attention)
     steps = recorded_steps(settings.figure_steps)
     courses = {
         name: measure(data[name], descend(data[name], FIGURE, figure, steps, settings), settings)
@@ -72,7 +72,7 @@ def run(settings: GaussianSettings) -> Measured:
     for source in data.values():
         for parameterization, optimizer in study(settings):
             course = measure(source, descend(source, parameterization, optimizer, steps, settings), settings)
-            key = "_".join((source.name, name_of(parameterization), optimizer.name.replace(" ", "_")))
+            key = "_".join((source.name, name_of(parameterization), optimizer.name))
             arrays |= {f"{each}_{key}": course[each] for each in ("error", "association")}
             metrics[f"association_{key}"] = course["association"][:, -1].tolist()
             metrics[f"error_{key}"] = course["error"][:, -1].tolist()
@@ -85,7 +85,7 @@ def study(settings: FormsSettings) -> Iterator[tuple[Parameterization, Optimizer
     forms += [Parameterization("gram", rank) for rank in settings.ranks]
     for form in forms:
         lr_attention = settings.lr_encoding if form.kind == "gram" else settings.lr_attention
-        yield form, Optimizer("gradient descent", settings.lr_value, lr_attention)
+        yield form, Optimizer("gradient_descent", settings.lr_value, lr_attention)
         yield form, Optimizer("adam", settings.lr_adam, settings.lr_adam)
 
 

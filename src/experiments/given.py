@@ -10,7 +10,7 @@ from src.common.folders import check_writable
 from src.common.seeding import child_generator, child_seed
 from src.common.shapes import Float
 from src.experiments.base import need
-from src.experiments.images import Images, Trained, load, notes_of, train_together
+from src.experiments.images import Images, Trained, load, notes_of, spread_images, train_together
 from src.experiments.measured import Measured
 from src.experiments.study_settings import GivenSettings
 from src.vision.augment import normalize
@@ -120,9 +120,8 @@ def _between_patches(maps: Float[Tensor, "depth heads tokens tokens"]) -> Float[
 
 def _attention(model: nn.Module, measured: Images) -> Float[Tensor, "depth heads tokens tokens"]:
     """Mean over images that are spread over the split."""
-    spread = torch.linspace(0, len(measured) - 1, min(SEEN, len(measured)))
-    shown, _ = next(iter(measured.blocks(spread.long()[None])))
-    images = normalize(shown[0].to(model.pos_embed.device), measured.mean, measured.std)
+    shown, _ = spread_images(measured, SEEN)
+    images = normalize(shown.to(model.pos_embed.device), measured.mean, measured.std)
     return attention_maps(model, images).cpu()
 
 

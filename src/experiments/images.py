@@ -313,19 +313,25 @@ def _pictures(
     runs: Mapping[str, list[Trained]], grid: tuple[int, int], measured: Images
 ) -> dict[str, object]:
     """Ten images, and the first repetition's attention, mean over sixty."""
-    spread = torch.linspace(0, len(measured) - 1, min(60, len(measured)))  # a folder's come class by class
-    shown, labels = next(iter(measured.blocks(spread.long()[None])))
+    shown, labels = spread_images(measured, 60)
     networks = [runs[attention][0].network for attention in ATTENTIONS]
-    inputs = normalize(shown[0].to(networks[0].pos_embed.device), measured.mean, measured.std)
+    inputs = normalize(shown.to(networks[0].pos_embed.device), measured.mean, measured.std)
     content, positional = (attention_maps(network, inputs).cpu() for network in networks)
     return {
         "grid": np.array(grid),
-        "labels": np.array([measured.classes[label] for label in labels[0, ::6]]),
-        "images": shown[0, ::6].permute(0, 2, 3, 1).cpu(),
+        "labels": np.array([measured.classes[label] for label in labels[::6]]),
+        "images": shown[::6].permute(0, 2, 3, 1).cpu(),
         "attention_content": content,
         "attention_positional": positional,
         "distance_by_head": torch.stack([attention_distance(maps, grid) for maps in (content, positional)]),
     }
+
+
+def spread_images(images: Images, count: int) -> tuple[Tensor, Tensor]:
+    """Images (n, 3, height, width), as they are stored, and labels (n,), spread over a split that may go by class."""
+    rows = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
+    shown, labels = next(iter(images.blocks(rows[None])))
+    return shown[0], labels[0]
 
 
 def training_cost(settings: ImagesSettings, num_images: int) -> dict[str, int]:

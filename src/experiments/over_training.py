@@ -11,7 +11,7 @@ from src.common.device import pick_device
 from src.common.seeding import child_generator
 from src.experiments.measured import Measured
 from src.experiments.settings import LIFETIME_TEST, LIFETIME_THEORY, OverTrainingSettings
-from src.experiments.tasks import activation_of
+from src.experiments.tasks import activation_of, start_of
 from src.structure import Partition, patch_association
 from src.synthetic.distribution import SpatialDistribution, SpatialSample
 from src.synthetic.exact import Population
@@ -68,11 +68,7 @@ def _descend(
     partitions = [Partition.random(*shape, generator=draw) for draw in draws]
     one = torch.ones(1, device=device)
     distributions = [SpatialDistribution(each, one, settings.distractor_prob) for each in partitions]
-    start = {
-        "diagonal": diagonal,
-        "init_scale": settings.init_value,
-        "init_scale_attention": settings.init_attention,
-    }
+    start = start_of(settings, diagonal)
     models = PositionalAttentionModel.stack(
         [
             PositionalAttentionModel(shape[0], 1, **start, **activation_of(settings), generator=draw)

@@ -30,7 +30,7 @@ def run(settings: ParameterizationSettings) -> Measured:
         source, judged = draw(name, settings), f"gram{settings.ranks[0]}"
         for form, optimizer in study(settings):
             course = measure(source, descend(source, form, optimizer, steps, settings), settings)
-            key = "_".join((name, name_of(form), optimizer.name.replace(" ", "_")))
+            key = "_".join((name, name_of(form), optimizer.name))
             arrays |= {f"{each}_{key}": course[each][:, shown] for each in ("error", "association")}
             found = at_equal_error(course, settings.equal_error)
             metrics[f"associated_{key}"], metrics[f"error_there_{key}"] = found

@@ -16,6 +16,7 @@ from src.experiments.images import (
     load,
     new_models,
     notes_of,
+    spread_images,
     train_together,
 )
 from src.experiments.measured import Measured
@@ -68,7 +69,7 @@ def run(settings: ProbesSettings) -> Measured:
         for name, group in groups.items():
             found[name] = {"before": before[name], "after": [probe(each, *looked) for each in group]}
         runs |= groups
-    return Measured(_metrics(runs, found), _arrays(runs, found), notes_of(settings, train, histories))
+    return Measured(_metrics(runs, found), _arrays(found), notes_of(settings, train, histories))
 
 
 def probe(member: Trained, fit: Looked, measured: Looked) -> Values:
@@ -103,12 +104,11 @@ def _by_layer(train: Tensor, test: Tensor, seen: tuple[Tensor, Tensor] | None = 
 
 def _look(settings: ProbesSettings, images: Images, name: str) -> Looked:
     """Some images of a split, as the models take them, each with a share of its patches drawn to be dropped."""
-    rows = torch.linspace(0, len(images) - 1, min(settings.probe_images, len(images))).long()
-    shown, _ = next(iter(images.blocks(rows[None])))
+    shown, _ = spread_images(images, settings.probe_images)
     patches = (settings.image_size // settings.patch_size) ** 2
     generator = child_generator(settings.seed, "dropped", name)
-    order = torch.rand(len(rows), patches, generator=generator).argsort(-1)
-    return Looked(normalize(shown[0], images.mean, images.std), order < round(settings.drop_share * patches))
+    order = torch.rand(len(shown), patches, generator=generator).argsort(-1)
+    return Looked(normalize(shown, images.mean, images.std), order < round(settings.drop_share * patches))
 
 
 def _metrics(
@@ -142,9 +142,7 @@ def _differences(
     return differences
 
 
-def _arrays(
-    runs: Mapping[str, Sequence[Trained]], found: Mapping[str, Mapping[str, list[Values]]]
-) -> dict[str, object]:
+def _arrays(found: Mapping[str, Mapping[str, list[Values]]]) -> dict[str, object]:
     """Every measure of tokens, `measure_stage_model`, over (repetitions, layers)."""
     return {
         f"{key}_{stage}_{name}": torch.stack([row[key] for row in rows])

@@ -5,7 +5,7 @@ import torch
 from src.common.device import pick_device
 from src.experiments.measured import Measured, columns
 from src.experiments.settings import RealisticSettings
-from src.experiments.tasks import activation_of, draw_tasks
+from src.experiments.tasks import activation_of, draw_tasks, start_of
 from src.structure import patch_association
 from src.synthetic.distribution import SpatialSample
 from src.synthetic.measures import association, labelling_accuracy, measure_trajectory, working_rows
@@ -77,12 +77,8 @@ def _figure_4(curves: dict[str, torch.Tensor]) -> dict[str, list[float]]:
 
 def _begin(settings: RealisticSettings, tasks: list[Task], train: list[SpatialSample], n: int) -> list[Run]:
     """A descent of each repetition on its first `n` samples."""
-    rates, options = (settings.lr_value, settings.lr_attention), activation_of(settings)
-    options |= {
-        "diagonal": settings.diagonal,
-        "init_scale": settings.init_value,
-        "init_scale_attention": settings.init_attention,
-    }
+    rates = (settings.lr_value, settings.lr_attention)
+    options = activation_of(settings) | start_of(settings, settings.diagonal)
     return [task.run(sample, n, *rates, **options) for task, sample in zip(tasks, train, strict=True)]
 
 

@@ -228,9 +228,9 @@ class DiagonalSettings(DistributionSettings, ActivationSettings, StartSettings):
         return self.num_seeds * (patches + 6 * FLOAT * self.num_patches**2 + found)
 
 
-def halves(count: int, times: int = 5) -> list[int]:
-    """`count` halved once, twice, …, ascending, each at least 1."""
-    return sorted({max(1, count // 2**power) for power in range(1, times + 1)})
+def halves(count: int) -> list[int]:
+    """`count` halved one to five times, ascending, each at least 1."""
+    return sorted({max(1, count // 2**power) for power in range(1, 6)})
 
 
 class RealisticSettings(DistributionSettings, ActivationSettings, StartSettings):

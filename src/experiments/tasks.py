@@ -2,7 +2,7 @@
 
 import torch
 
-from src.experiments.settings import ActivationSettings, DistributionSettings
+from src.experiments.settings import ActivationSettings, DistributionSettings, StartSettings
 from src.synthetic.tasks import Task, draw_task
 
 
@@ -19,3 +19,12 @@ def draw_tasks(settings: DistributionSettings, device: torch.device) -> list[Tas
 def activation_of(settings: ActivationSettings) -> dict[str, int | float]:
     """The model's options."""
     return {"degree": settings.degree, "linear_coefficient": settings.linear_coefficient}
+
+
+def start_of(settings: StartSettings, diagonal: float) -> dict[str, float]:
+    """Where the model starts, its options."""
+    return {
+        "diagonal": diagonal,
+        "init_scale": settings.init_value,
+        "init_scale_attention": settings.init_attention,
+    }

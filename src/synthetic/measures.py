@@ -69,9 +69,9 @@ def measure_trajectory(
         "association": association(logits, task),
         "alignment": alpha / trajectory.value_vector.norm(dim=-1),
         "alpha": alpha,
-        "gamma": logits[:, task.same_set & ~states.on_diagonal].mean(-1),
-        "rho": logits[:, ~task.same_set].mean(-1),
-        "set_mass": (logits.softmax(-1) * task.same_set).sum(-1)[:, task.partition.sets.flatten()],
+        "gamma": logits[:, task.partition.same_set & ~states.on_diagonal].mean(-1),
+        "rho": logits[:, ~task.partition.same_set].mean(-1),
+        "set_mass": (logits.softmax(-1) * task.partition.same_set).sum(-1)[:, task.partition.sets.flatten()],
     }
     return {name: curve.cpu() for name, curve in curves.items()}
 
@@ -80,7 +80,7 @@ def measure_trajectory(
 def working_rows(run: Run, task: Task, test: SpatialSample) -> dict[str, float]:
     """How few rows do the work: those with over half of their attention on their own set, and F from them alone."""
     model, attention = run.model, run.model.attention
-    works = (attention * task.same_set).sum(-1) > 0.5
+    works = (attention * task.partition.same_set).sum(-1) > 0.5
     preactivation = len(attention) * (test.patches @ model.value_vector) @ attention.T
     rows = activation(preactivation, model.degree, model.linear_coefficient)
     return {

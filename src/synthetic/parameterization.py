@@ -13,7 +13,7 @@ from src.common.shapes import Float
 from src.synthetic.model import activation, project
 
 KINDS = ("free", "symmetric", "gram")
-OPTIMIZERS = ("gradient descent", "adam")
+OPTIMIZERS = ("gradient_descent", "adam")
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,14 @@ def margin(
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Full-batch "gradient descent" or "adam", with a step size for v and one for the parameters of A."""
+    """Full-batch "gradient_descent" or "adam", with a step size for v and one for the parameters of A."""
 
-    name: Literal["gradient descent", "adam"]
+    name: Literal["gradient_descent", "adam"]
     lr_value: float
     lr_attention: float
 
     def __post_init__(self) -> None:
-        if self.name not in OPTIMIZERS:
-            raise ValueError(f"name = {self.name!r}: one of {', '.join(OPTIMIZERS)} is needed")
+        one_of("name", self.name, OPTIMIZERS)
 
     def descend(
         self,

@@ -27,8 +27,7 @@ def symmetric_logits(
     partition: Partition, state: Float[Tensor, "3"], diagonal: float
 ) -> Float[Tensor, "patches patches"]:
     """(D, D) logits of the idealized state (alpha, gamma, rho)."""
-    same = partition.membership[:, None] == partition.membership
-    return torch.where(same, state[1], state[2]).fill_diagonal_(diagonal)
+    return torch.where(partition.same_set, state[1], state[2]).fill_diagonal_(diagonal)
 
 
 def row_differences(partition: Partition) -> Float[Tensor, "directions patches patches"]:
@@ -36,7 +35,7 @@ def row_differences(partition: Partition) -> Float[Tensor, "directions patches p
     first, second = partition.sets[0, :2]
     sign = torch.zeros(partition.num_patches, dtype=torch.float64)
     sign[first], sign[second] = 1, -1
-    same = partition.membership[:, None] == partition.membership
+    same = partition.same_set
     row, column = sign[:, None].expand_as(same), sign.expand_as(same)
     directions = torch.stack([row * same, column * same, row * ~same, column * ~same])
     directions.diagonal(dim1=1, dim2=2).zero_()  # held

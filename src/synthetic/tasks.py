@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from src.common.seeding import child_generator
-from src.common.shapes import Bool, Float
+from src.common.shapes import Float
 from src.structure import Partition
 from src.synthetic.distribution import SpatialDistribution, SpatialSample, random_feature
 from src.synthetic.model import PositionalAttentionModel
@@ -23,12 +23,6 @@ class Task:
     @property
     def partition(self) -> Partition:
         return self.distribution.partition
-
-    @property
-    def same_set(self) -> Bool[Tensor, "patches patches"]:
-        """(D, D): True where two patches share a set."""
-        membership = self.partition.membership
-        return membership[:, None] == membership
 
     def generator(self, *purpose: str) -> torch.Generator:
         return child_generator(*self.name, *purpose, device=self.distribution.feature.device)

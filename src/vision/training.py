@@ -373,7 +373,7 @@ def _train_epoch(run: _Run, epoch: int) -> None:
     if epoch + 1 == settings.epochs:  # what the last step made shows in no further loss
         for member, model, _ in run.living():
             if not all(parameter.isfinite().all() for parameter in model.parameters()):
-                losses[-1, member] = torch.nan
+                losses[-1, member] = torch.nan  # what it would be
         _check_finite(run, losses[-1:].cpu(), epoch, run.steps - 1)
     means, seconds = losses.cpu().double().mean(0), time.perf_counter() - begin
     for member, _, history in run.living():

@@ -88,7 +88,7 @@ def test_the_shortcut_predicts_like_the_associated_model_without_association(dis
     assert accuracy_on(shortcut, test.patches, test.label) > 0.98
     association = patch_association(shortcut.attention_logits.detach(), distribution.partition)
     assert (association == 1 / 4).all()  # the diagonal alone
-    mates = distribution.partition.membership[:, None] == distribution.partition.membership
+    mates = distribution.partition.same_set
     assert (shortcut.attention * mates).sum() < 1e-6
 
 

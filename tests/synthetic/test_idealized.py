@@ -32,7 +32,7 @@ def test_the_three_gradients_are_autograds_through_the_full_model_on_the_same_sa
 
     numbers = torch.tensor(state, dtype=torch.float64, requires_grad=True)
     alpha, gamma, rho = numbers
-    same = partition.membership[:, None] == partition.membership
+    same = partition.same_set
     full = PositionalAttentionModel(D, 9, diagonal=0.8, dtype=torch.float64)
     filled = {"value_vector": alpha * feature, "attention_logits": torch.where(same, gamma, rho)}
     margin = sample.label * torch.func.functional_call(full, filled, sample.patches)

@@ -23,7 +23,7 @@ def test_free_logits_by_gradient_descent_go_the_closed_forms_way(sample):
     trajectory = gradient_descent(
         model, sample.patches, sample.label, steps=30, lr_value=0.01, lr_attention=3.0
     )
-    states = Optimizer("gradient descent", 0.01, 3.0).descend(
+    states = Optimizer("gradient_descent", 0.01, 3.0).descend(
         Parameterization("free"),
         sample.patches[None],
         sample.label[None],
@@ -44,7 +44,7 @@ def test_the_margin_is_the_models(sample):
         assert torch.allclose(own, model(sample.patches), rtol=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", ["gradient descent", "adam"])
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "adam"])
 @pytest.mark.parametrize("kind", ["free", "symmetric", "gram"])
 def test_runs_side_by_side_go_the_way_that_each_goes_alone(sample, kind, optimizer):
     def train(seeds: list[int]):

@@ -58,15 +58,16 @@ def what_decides(record: Record) -> Figure:
     }
     with figure_style():
         figure, axes = panels(2, len(titles), figsize=(9, 4.8), sharex=True, sharey=True)
-        for row, optimizer in zip(axes, ("gradient descent", "adam"), strict=True):
+        optimizers = {"gradient_descent": "gradient descent", "adam": "Adam"}
+        for row, (optimizer, words) in zip(axes, optimizers.items(), strict=True):
             for axis, (data, title) in zip(row, titles.items(), strict=True):
                 for form, colour in zip(_forms(record), SHADES, strict=False):
-                    runs = arrays[f"association_{data}_{form}_{optimizer.replace(' ', '_')}"]
+                    runs = arrays[f"association_{data}_{form}_{optimizer}"]
                     band(axis, step, runs, color=PALETTE[colour], alpha=0.12, label=_label(form))
                 axis.axhline(_chance(record), color=INK, linestyle="--", linewidth=1)
                 axis.set(xscale="symlog", xlim=(0, step[-1]), ylim=(0, 1.03))
-                axis.set(title=title if optimizer == "gradient descent" else "")
-            row[0].set(ylabel=f"association,\n{optimizer.replace('adam', 'Adam')}")
+                axis.set(title=title if optimizer == "gradient_descent" else "")
+            row[0].set(ylabel=f"association,\n{words}")
         for axis in axes[1]:
             axis.set(xlabel="iteration")
         legend_below(figure, axes[0, 0], columns=2)

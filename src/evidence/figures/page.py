@@ -66,8 +66,7 @@ def stacked(figure: Figure) -> Figure:
         copy.set_size_inches(PHONE, rows)
     elif not any(len(axes.get_xticks()) for axes in panels):
         _label_all(panels)
-        grid = panels[0].get_gridspec()
-        rows, columns = grid.ncols, grid.nrows
+        columns, rows = panels[0].get_gridspec().get_geometry()
         order = np.arange(len(panels)).reshape(columns, rows).T.ravel()
         _place([panels[each] for each in order], GridSpec(rows, columns, figure=copy))
         copy.set_size_inches(PHONE, rows * min(PANEL, PHONE / columns))
