@@ -71,9 +71,7 @@ def test_of_pictures_without_ticks_rows_and_columns_change_places():
     for axes in figure.axes:
         axes.set(xticks=[], yticks=[])
     tall = stacked(figure)
-    left, bottom = (
-        places(tall).reshape(2, 4, 2).transpose(2, 0, 1)
-    )  # of each axis, by row and column of the desk
+    left, bottom = places(tall).reshape(2, 4, 2).transpose(2, 0, 1)  # by row and column of the desk
     assert left[0, 0] + 0.2 < left[1, 0] and (np.ptp(left, axis=1) < 0.02).all()
     assert (np.diff(bottom, axis=1) < -0.1).all() and (np.ptp(bottom, axis=0) < 0.02).all()
     assert [axes.get_title() for axes in tall.axes] == [f"column {column}" for column in range(4)] * 2

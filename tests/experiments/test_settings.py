@@ -1,5 +1,7 @@
 """Settings: defaults, ranges, ties, and what a refusal says, for any value."""
 
+from math import isfinite
+
 import pytest
 from pydantic import ValidationError
 
@@ -130,6 +132,26 @@ def test_the_set_size_that_is_suggested_is_accepted(chapter, most, patches):
         return
     suggested = int(line.rpartition("the nearest: ")[2])
     assert resolve.resolve(chapter, {"num_patches": patches, "set_size": suggested}).set_size == suggested
+
+
+FIELDS = [
+    (chapter, name)
+    for chapter in CHAPTERS
+    for name, field in CHAPTERS[chapter].settings.model_fields.items()
+    if field.annotation in (int, float)
+]
+
+
+@pytest.mark.parametrize(("chapter", "name"), FIELDS)
+def test_no_text_is_too_much_for_a_number(chapter, name):
+    """Huge numbers and long texts are refused in one line, or are fine (a seed, a step size)."""
+    for text in ("4000000000", "9" * 20, "1" + "0" * 400, "9" * 5000, "x" * 5000, "(" * 5000, "-1", "0"):
+        try:
+            accepted = getattr(resolve_run(chapter, [f"{name}={text}"]), name)
+        except ValueError:
+            assert refusal(resolve_run, chapter, [f"{name}={text}"])
+        else:
+            assert isinstance(accepted, int) or isfinite(accepted)
 
 
 @pytest.mark.parametrize(

@@ -393,7 +393,7 @@ def test_two_processes_give_the_loss_curve_of_one(digits, validation, tmp_path):
     }
     done = subprocess.run(
         [*launcher, str(script), str(tmp_path / "run.pt")],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600,
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     processes, *two = json.loads(done.stdout.splitlines()[-1])

@@ -322,7 +322,7 @@ def test_a_record_that_is_told_to_end_leaves_nothing(tmp_path):
             assert process.poll() is None
             time.sleep(0.1)
         process.terminate()
-        assert process.communicate(timeout=600)[1] == "interrupted; nothing half-written was left\n"
+        assert process.communicate(timeout=60)[1] == "interrupted; nothing half-written was left\n"
     finally:
         process.kill()
     # Interrupted inside an exec, such as a dataclass in the making, Python itself ends by SIGINT: to a shell 130, too.
