@@ -19,7 +19,7 @@ from vision_steps import IN_WORDS, SHAPE, SMALL
 from src.common.seeding import child_generator
 from src.evidence.pages import seconds_text
 from src.vision.augment import Augmentation, apply_policy, augment
-from src.vision.images import ImageSet
+from src.vision.image_sets import ImageSet
 from src.vision.settings import TrainingSettings
 from src.vision.training import TrainingHistory, fit
 from src.vision.vit import VisionTransformer

@@ -12,7 +12,7 @@ from harness import Promise, arguments, compare, finish
 from vision_steps import NARROW, PAPER
 
 from src.vision.augment import Augmentation
-from src.vision.images import ImageSet
+from src.vision.image_sets import ImageSet
 from src.vision.settings import TrainingSettings
 from src.vision.training import fit, fit_ensemble
 from src.vision.vit import VisionTransformer

@@ -4,7 +4,7 @@ import torch
 
 from src.vision.augment import Augmentation
 from src.vision.convnet import SmallConvNet
-from src.vision.images import ImageSet
+from src.vision.image_sets import ImageSet
 from src.vision.permutation import Permuted
 from src.vision.settings import TrainingSettings
 from src.vision.steps import Execution, Step

@@ -15,7 +15,7 @@ from src.experiments.measured import Measured, columns
 from src.experiments.study_settings import DisorderSettings
 from src.vision.augment import UNCHANGED
 from src.vision.disorder import permute_each, random_orders, source_distance, swirl, warp
-from src.vision.images import ImageSet
+from src.vision.image_sets import ImageSet
 from src.vision.probes import grid_distance, mantel_test, nearness_correlation, position_similarity
 from src.vision.training import evaluate, fit
 from src.vision.vit import ATTENTIONS

@@ -21,7 +21,8 @@ from src.experiments.measured import Measured
 from src.experiments.settings import ImagesSettings
 from src.vision.augment import Augmentation, normalize, standard_augmentation
 from src.vision.convnet import SmallConvNet
-from src.vision.images import ImageSet, StreamedImages, load_images
+from src.vision.image_sets import ImageSet, StreamedImages
+from src.vision.images import load_images
 from src.vision.permutation import Permuted
 from src.vision.probes import (
     attention_distance,

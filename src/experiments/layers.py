@@ -16,7 +16,7 @@ from src.synthetic.baselines import linear_rule_error
 from src.synthetic.exact import bayes_error
 from src.synthetic.tasks import Task, draw_task
 from src.vision.heads import UniformHeads, as_many_others, patch_attention, set_reading
-from src.vision.images import ImageSet
+from src.vision.image_sets import ImageSet
 from src.vision.painted import paint
 from src.vision.training import TrainingSettings, chosen_precision, evaluate, fit
 from src.vision.vit import VisionTransformer

@@ -4,7 +4,7 @@ from src.common.lazy import lazy_names
 
 HOMES = {  # what the package offers, and where it lives
     "VisionTransformer": "src.vision.vit",
-    "ImageSet": "src.vision.images",
+    "ImageSet": "src.vision.image_sets",
     "load_images": "src.vision.images",
     "TrainingSettings": "src.vision.settings",
     "TrainingHistory": "src.vision.training",

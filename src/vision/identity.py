@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from src.vision.images import ImageSet, StreamedImages
+from src.vision.image_sets import ImageSet, StreamedImages
 from src.vision.settings import FREE_ON_RESUME, TrainingSettings
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from src.common.shapes import Float
-from src.vision.images import ImageSet
+from src.vision.image_sets import ImageSet
 
 SPREAD = 0.1  # of a pixel's range from black to white: what one standard deviation becomes
 

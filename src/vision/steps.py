@@ -19,7 +19,7 @@ from src.common.choices import refusal
 from src.common.graphs import CudaGraphs, Recorded
 from src.common.shapes import Float, Int64, UInt8
 from src.vision.augment import augment
-from src.vision.images import ImageSet, StreamedImages
+from src.vision.image_sets import ImageSet, StreamedImages
 from src.vision.settings import TrainingSettings
 
 SPARED = ("pos_embed", "cls_token", "logits", "amplitude", "width")

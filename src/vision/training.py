@@ -28,7 +28,7 @@ from src.common.shapes import Float, Int64
 from src.common.sources import digest, imported_files
 from src.vision.augment import Draws, apply_policy, normalize
 from src.vision.identity import architecture, identity
-from src.vision.images import ImageSet, StreamedImages
+from src.vision.image_sets import ImageSet, StreamedImages
 from src.vision.progress import Progress
 from src.vision.settings import TrainingSettings
 from src.vision.steps import Step, checked_logits, execution, fastest_precision

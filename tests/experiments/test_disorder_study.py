@@ -7,7 +7,7 @@ import torch
 from src.experiments import disorder as study
 from src.experiments.images import Trained
 from src.experiments.study_settings import DISORDERS, DisorderSettings
-from src.vision.images import ImageSet
+from src.vision.image_sets import ImageSet
 from src.vision.permutation import permute_patches
 from src.vision.probes import locality, mantel_test, nearness_correlation, undo_permutation
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from src.vision.images import SPLITS, FolderLimits, ImageSet, StreamedImages, load_images
+from src.vision.image_folders import FolderLimits
+from src.vision.image_sets import ImageSet, StreamedImages
+from src.vision.images import SPLITS, load_images
 
 DATA = os.environ.get("SPATIAL_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="SPATIAL_DATA does not name a folder of data")

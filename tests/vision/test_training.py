@@ -17,7 +17,9 @@ from src.vision import training
 from src.vision.augment import normalize
 from src.vision.given import given_transformer
 from src.vision.identity import architecture
-from src.vision.images import FolderLimits, ImageSet, load_images
+from src.vision.image_folders import FolderLimits
+from src.vision.image_sets import ImageSet
+from src.vision.images import load_images
 from src.vision.permutation import Permuted
 from src.vision.steps import parameter_groups
 from src.vision.training import (
