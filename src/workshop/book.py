@@ -9,6 +9,7 @@ from src.experiments.resolve import resolve
 from src.experiments.table import CHAPTERS
 from src.workshop import site, sweep
 from src.workshop.chapters import ChapterError, holds, wanted_run
+from src.workshop.grid import Point
 from src.workshop.runs import BOOK_OUT, notebook, read_run
 
 
@@ -39,7 +40,7 @@ def build_book(report: Callable[[str], None], *, update: bool = False) -> Path:
 
 def _execute(chapters: Sequence[str], report: Callable[[str], None]) -> None:
     """Have each chapter's execution at its defaults below BOOK_OUT: the one at hand where its digest still holds."""
-    points = [sweep.Point(chapter, chapter, resolve(chapter)) for chapter in chapters]
+    points = [Point(chapter, chapter, resolve(chapter)) for chapter in chapters]
     for point in points:
         out = BOOK_OUT / point.name
         if out.exists() and not holds(out, wanted_run(point.chapter, point.settings)):

@@ -163,9 +163,10 @@ def run_chapter(options: argparse.Namespace) -> None:
 
 def sweep_chapter(options: argparse.Namespace) -> int:
     from src.workshop import sweep
+    from src.workshop.grid import grid_points
 
     chapter = chapter_of(options.chapter)
-    points = sweep.grid_points(chapter, options.grid, options.parameter, preset=options.preset)
+    points = grid_points(chapter, options.grid, options.parameter, preset=options.preset)
     workers = _count("--workers", options.workers, least=1)
     if workers and options.scheduler:
         raise ValueError(

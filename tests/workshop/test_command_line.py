@@ -21,10 +21,10 @@ from src.experiments.resolve import resolve_run
 from src.experiments.settings import StructureSettings
 from src.experiments.table import CHAPTERS, EXPERIMENTS
 from src.workshop.commands import build_parser
+from src.workshop.grid import grid_points
 from src.workshop.measure import as_recorded, source_digest
 from src.workshop.names import LONGEST, folder_name
 from src.workshop.runs import BOOK
-from src.workshop.sweep import grid_points
 
 TINY = ["-p", "num_seeds=2", "-p", "grid_side=4", "-p", "num_samples=50"]
 

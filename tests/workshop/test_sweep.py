@@ -18,13 +18,14 @@ from src.experiments.resolve import resolve
 from src.experiments.settings import StructureSettings
 from src.experiments.table import CHAPTERS
 from src.workshop import sweep
+from src.workshop.grid import grid_points
 from src.workshop.runs import read_run
 
 TINY = ["-p", "num_seeds=1", "-p", "block=2", "-p", "num_samples=50"]
 
 
 def test_a_grid_is_every_combination_the_last_changing_fastest():
-    points = sweep.grid_points("01_dataset", ["seed=0:2", "num_samples=50, 100"], ["num_seeds=1"])
+    points = grid_points("01_dataset", ["seed=0:2", "num_samples=50, 100"], ["num_seeds=1"])
     assert [point.name for point in points] == [
         f"seed={seed}-num_samples={n}" for seed in (0, 1) for n in (50, 100)
     ]
@@ -43,7 +44,7 @@ def test_a_grid_is_every_combination_the_last_changing_fastest():
 )
 def test_values_are_read_as_their_parameter_reads_them(chapter, text, expected):
     name = text.partition("=")[0]
-    assert [getattr(point.settings, name) for point in sweep.grid_points(chapter, [text])] == expected
+    assert [getattr(point.settings, name) for point in grid_points(chapter, [text])] == expected
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -60,7 +61,7 @@ def test_a_point_is_told_what_it_reads_back_as_its_settings(chapter, tmp_path):
 
 
 def test_each_point_keeps_its_own_checkpoints():
-    points = sweep.grid_points("05_cifar", ["seed=0:2"], ["checkpoint_folder=/kept"])
+    points = grid_points("05_cifar", ["seed=0:2"], ["checkpoint_folder=/kept"])
     assert [point.settings.checkpoint_folder for point in points] == ["/kept/seed=0", "/kept/seed=1"]
 
 
@@ -119,7 +120,7 @@ def test_what_is_refused_is_one_line_exit_2_and_nothing_written(case, capsys, tm
 
 def test_two_points_cannot_share_a_folder():
     with pytest.raises(ValueError, match="two points would share the folder data_folder=data"):
-        sweep.grid_points("05_cifar", ["data_folder=/a/data,/b/data"])
+        grid_points("05_cifar", ["data_folder=/a/data,/b/data"])
 
 
 def test_no_scheduler_at_an_address(capsys, tmp_path, monkeypatch):
@@ -180,7 +181,7 @@ out.mkdir()
 
 
 def test_what_breaks_is_tried_again_and_what_refuses_is_not(pretended, tmp_path):
-    lines, points = [], sweep.grid_points("01_dataset", ["seed=0:5"])
+    lines, points = [], grid_points("01_dataset", ["seed=0:5"])
     outcomes = sweep.run(points, tmp_path / "out", sweep.Way(workers=2), lines.append)
     assert pretended() == ["0", "0", "1", "2", "2", "2", "3", "4", "4"]
     assert outcomes == {
@@ -195,7 +196,7 @@ def test_what_breaks_is_tried_again_and_what_refuses_is_not(pretended, tmp_path)
 
 
 def test_a_point_that_is_killed_each_time_says_so(pretended, tmp_path):
-    points = sweep.grid_points("01_dataset", ["seed=4"])
+    points = grid_points("01_dataset", ["seed=4"])
     outcomes = sweep.run(points, tmp_path / "out", sweep.Way(workers=1, retries=0))
     assert outcomes["seed=4"].reason == "its process was killed, out of memory perhaps"
     assert not (tmp_path / "out").exists()
