@@ -9,7 +9,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from statistics import linear_regression, median
@@ -135,7 +135,7 @@ def finish(
     *,
     reference: str,
     contender: str,
-    curves: Iterable[Curve] = (),
+    curves: Sequence[Curve] = (),
     agreement: str = "",
     shares: Mapping[str, Mapping[str, float]] | None = None,
 ) -> float:
@@ -154,15 +154,7 @@ def finish(
     measured = median(by_name[contender].seconds) if promise.at_most_seconds else ratio
     kept = None if bound is None else bool(measured >= bound if promise.at_least else measured <= bound)
     print(f"{promise.text}\n{agreement}\n{device_name(chosen.device)}, torch {torch.__version__}\n")
-    print(f"{'':40} {'median':>9} {'fastest':>9} {'slowest':>9} {'peak memory':>13}  throughput")
-    for row in rows:
-        pace = "" if row.throughput is None else f"{row.throughput:,.0f} {row.unit}"
-        span = " ".join(f"{seconds_text(f(row.seconds)):>9}" for f in (median, min, max))
-        print(f"{row.name:40} {span} {row.peak_bytes / 2**20:>9,.1f} MiB  {pace}")
-    for name, parts in (shares or {}).items():
-        print(f"{name}: {', '.join(f'{kind} {share:.0%}' for kind, share in parts.items())}")
-    for each in curves:
-        print(f"{each.name}: slope {slope(each.x, each.seconds):.2f} in log-log over {each.variable}")
+    _print_rows(rows, shares or {}, curves)
     if chosen.save:
         file = RESULTS / "benchmarks" / f"{promise.key}-{kind_of}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -191,6 +183,20 @@ def finish(
         verdict = f"{seconds_text(measured)}, promised {kind} {bound:g} s: {outcome}"
     print(f"ratio {ratio:.2f} ({verdict})")
     return ratio
+
+
+def _print_rows(
+    rows: Iterable[Row], shares: Mapping[str, Mapping[str, float]], curves: Iterable[Curve]
+) -> None:
+    print(f"{'':40} {'median':>9} {'fastest':>9} {'slowest':>9} {'peak memory':>13}  throughput")
+    for row in rows:
+        pace = "" if row.throughput is None else f"{row.throughput:,.0f} {row.unit}"
+        span = " ".join(f"{seconds_text(f(row.seconds)):>9}" for f in (median, min, max))
+        print(f"{row.name:40} {span} {row.peak_bytes / 2**20:>9,.1f} MiB  {pace}")
+    for name, parts in shares.items():
+        print(f"{name}: {', '.join(f'{kind} {share:.0%}' for kind, share in parts.items())}")
+    for each in curves:
+        print(f"{each.name}: slope {slope(each.x, each.seconds):.2f} in log-log over {each.variable}")
 
 
 def time_by_kind(call: Callable[[], object], kinds: Mapping[str, Iterable[str]]) -> dict[str, float]:

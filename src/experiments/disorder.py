@@ -79,9 +79,8 @@ def run(settings: DisorderSettings) -> Measured:
             disorder = Disorder(condition, index, settings)
             seen, shown = disorder(train), disorder(test)
             if index == 0:
-                pictures.append(
-                    shown.images[0].permute(1, 2, 0).cpu().clone()
-                )  # a view would keep all images
+                # a view would keep all images
+                pictures.append(shown.images[0].permute(1, 2, 0).cpu().clone())
             for kind in ATTENTIONS:
                 member = _train(kind, seen, disorder)
                 member.accuracy = evaluate(member.model, shown).accuracy
