@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from src.evidence.figures.explorer import patch_explorer
-from src.evidence.records import load_records
-from src.evidence.verdicts import strongest
+from src.evidence.records import load_records, pooled
+from src.evidence.verdicts import judge, strongest
 from tests.browser import CHROMIUM, Page
 
 MODELS = ("content", "positional")
@@ -17,7 +17,24 @@ MODELS = ("content", "positional")
 
 @pytest.fixture(scope="module")
 def record():
-    return strongest("positional-cifar10", load_records())
+    """Three heads in each of four layers."""
+    return pooled(judge("positional-cifar10", load_records(), "laptop").records)
+
+
+def test_levels_of_the_record_shown_are_within_half_a_level_and_cost_no_more_than_their_bytes():
+    record = strongest(
+        "positional-cifar10", load_records()
+    )  # of the paper's own model: twelve heads, seven layers
+    html = patch_explorer(record)
+    off = ~np.eye(64, dtype=bool)
+    expected = np.stack([record.arrays[f"similarity_{s}"] for s in ("before", "during", "after")], axis=1)
+    low, high = expected[..., off].min(), expected[..., off].max()
+    texts = re.findall(r'data-similarity="([^"]+)"', html)
+    shown = np.stack([np.frombuffer(base64.b64decode(text), np.uint8) for text in texts])
+    values = low + (high - low) * shown.reshape(expected.shape) / 255
+    assert np.abs(values - expected)[..., off].max() <= (high - low) / 510 + 1e-6
+    attention = sum(record.arrays[f"attention_{kind}"][:, :, 1:, 1:].size for kind in MODELS)
+    assert len(html) < 4 / 3 * (attention + expected.size) + 60_000
 
 
 def test_levels_are_the_records_similarities_and_attention(record):
