@@ -17,14 +17,13 @@ MODELS = ("content", "positional")
 
 @pytest.fixture(scope="module")
 def record():
-    """Three heads in each of four layers."""
+    """The one that chapter 05 shows."""
     return pooled(judge("positional-cifar10", load_records(), "laptop").records)
 
 
-def test_levels_of_the_record_shown_are_within_half_a_level_and_cost_no_more_than_their_bytes():
-    record = strongest(
-        "positional-cifar10", load_records()
-    )  # of the paper's own model: twelve heads, seven layers
+def test_levels_of_a_larger_model_are_within_half_a_level_and_cost_no_more_than_their_bytes():
+    # the paper's own model: twelve heads in each of seven layers
+    record = strongest("positional-cifar10", load_records())
     html = patch_explorer(record)
     off = ~np.eye(64, dtype=bool)
     expected = np.stack([record.arrays[f"similarity_{s}"] for s in ("before", "during", "after")], axis=1)
