@@ -6,11 +6,11 @@ from src.evidence.paper_figures import paper_figure
 from src.evidence.statements import (
     FIRST,
     FOURTH,
-    LAPTOP,
+    LAPTOP_SCALE,
     MODELS,
-    PAPER,
+    PAPER_SCALE,
     SECOND,
-    SMALLER,
+    SMALLER_SCALES,
     Claim,
     Statement,
     least,
@@ -34,8 +34,8 @@ SIMILAR = {
 DATA = {
     "cifar10": dict.fromkeys(SCALES, ("cifar10",)),
     "cifar100": dict.fromkeys(SCALES, ("cifar100",)),
-    "svhn": dict.fromkeys(SMALLER, ("svhn-1083",)) | {"paper": ("svhn",)},
-    "imagenet": dict.fromkeys(SMALLER, ("tiny-imagenet-50",)) | {"paper": ("imagefolder",)},
+    "svhn": dict.fromkeys(SMALLER_SCALES, ("svhn-1083",)) | {"paper": ("svhn",)},
+    "imagenet": dict.fromkeys(SMALLER_SCALES, ("tiny-imagenet-50",)) | {"paper": ("imagefolder",)},
 }
 IMAGENET_FIRST = ("imagenet", "cifar10", "cifar100", "svhn")  # the paper draws encodings trained on ImageNet
 ON_IMAGES = ("pe-locality", "permuted", *(f"positional-{key}" for key in SIMILAR))
@@ -76,11 +76,11 @@ def _similar(key: str) -> Claim:
                   test, SECOND, over, "points", 0.9),
         Statement("accuracy_positional", least(floor), "Test accuracy is {} (positional attention)",
                   "far above chance: two models that learned nothing are alike too",
-                  FOURTH if key == "imagenet" else SECOND, over, "%", scales=SMALLER, role="check"),
+                  FOURTH if key == "imagenet" else SECOND, over, "%", scales=SMALLER_SCALES, role="check"),
         *(
             Statement(f"accuracy_{kind}", (round(percent[kind] - 1.5, 2) / 100, round(percent[kind] + 1.5, 2) / 100),
                       f"Test accuracy is {{}} ({model})", f"the paper's {percent[kind]} %, up to 1.5 points",
-                      SECOND, over, "%", 0.9, PAPER)
+                      SECOND, over, "%", 0.9, PAPER_SCALE)
             for kind, model in MODELS.items()
         ),
     )
@@ -97,7 +97,7 @@ THEORY = (
                   "errors need a full set of distractors; at C = 4 about 1 in 250", SECOND, "mean", "%"),
         Statement("excess_error", most(0.005), "Its error minus the union bound is {}",
                   "the union bound on full sets; five standard errors of a run of 4,000", SECOND, "mean", "points"),
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("linear-fails", "Every generalized linear network errs with probability at least 1/8.",
           "R", "02_theory", "error ≥ 12.5 %", (
         Statement("error_exact", least(1 / 8), "Where q (D - C) = C² the linear rule errs on {}",
@@ -112,7 +112,7 @@ THEORY = (
                   "the bound for what is fitted", FIRST, "every", "%"),
         Statement("error_logistic", least(1 / 8), "Logistic regression errs there on {} of fresh inputs",
                   "likewise", FIRST, "every", "%"),
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("shortcut-exists",
           "A ViT exists that generalizes without patch association: each set attends to another set.",
           "S Theorem 3.2, R construction", "02_theory", "generalizes, no association", (
@@ -125,7 +125,7 @@ THEORY = (
         Statement("rows_disjoint", least(1.0), "The C largest logits of {} of its rows lie outside their own set",
                   "as in Theorem 3.2, for free logits, the diagonal by its value; no Gram matrix is so in every row",
                   SECOND, "every", "%"),
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("gaussian", "On Gaussian patches with convolutional labels the ViT generalizes without patch association:"
           " the data must be structured.", "S", "figures",
           "error about 6.5 % from 60 steps to 1,000, association at chance (Figure 2)", (
@@ -142,13 +142,13 @@ THEORY = (
                   "were it the data that decide, no way of making logits would associate (exploration: 1.00)", SECOND),
         Statement("association_gaussian_gram16_gradient_descent", most(0.6),
                   "On the Gaussian data with A = PᵀP it is {}", "likewise", SECOND),
-    ), LAPTOP, needs={"figure_steps": 1000, "steps": 1000}),
+    ), LAPTOP_SCALE, needs={"figure_steps": 1000, "steps": 1000}),
     Claim("idealized", "Gradient descent on the population risk learns patch association and generalizes.",
           "S", "02_theory", "association, generalization", (
         Statement("accuracy_end", least(0.99), "Test accuracy is {} at the end", PLATEAU, FIRST, "every", "%"),
         Statement("gap_end", least(3.0), "Attention inside a set beats attention outside by {}",
                   "e³ ≈ 20: a set mate then outweighs any other patch twentyfold", FIRST, "every", "logits"),
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("events", "Alpha grows while attention stays; then gamma grows more than rho;"
           " with association there, alpha grows again.", "S, paraphrased", "02_theory",
           "Events I, II, III, in this order", (
@@ -169,16 +169,16 @@ THEORY = (
         *(
             Statement("set_mass_end", least(0.5), "At that step a row gives {} of its attention to its own set",
                       "on average it then reads its own set more than all others", since, "every", "%", scales=scales)
-            for since, scales in ((SECOND, LAPTOP), (FOURTH, PAPER))
+            for since, scales in ((SECOND, LAPTOP_SCALE), (FOURTH, PAPER_SCALE))
         ),
         Statement("accuracy_end", least(0.96), "At that step test accuracy is {}",
-                  "within 3 points of the labelling function, 99 % here", FIRST, "every", "%", scales=LAPTOP),
+                  "within 3 points of the labelling function, 99 % here", FIRST, "every", "%", scales=LAPTOP_SCALE),
         Statement("error_plateau", (0.070, 0.085), "On the plateau the test error is {}",
-                  "printed: 7.5 %; exactly, the linear rule errs 7.84 %", SECOND, "mean", "%", scales=PAPER),
+                  "printed: 7.5 %; exactly, the linear rule errs 7.84 %", SECOND, "mean", "%", scales=PAPER_SCALE),
         Statement("error_end", (0.020, 0.032), "At the last step it is {}",
-                  "printed: 2.4 %; exactly, no rule errs less than 2.55 %", SECOND, "mean", "%", scales=PAPER),
+                  "printed: 2.4 %; exactly, no rule errs less than 2.55 %", SECOND, "mean", "%", scales=PAPER_SCALE),
         Statement("cosine_end", least(0.96), "At that step the cosine of v and w* is {}",
-                  "printed: 0.98 after step 10,000, up to 0.02", SECOND, scales=PAPER),
+                  "printed: 0.98 after step 10,000, up to 0.02", SECOND, scales=PAPER_SCALE),
     ), ("laptop", "paper")),
     Claim("transfer", "With the learned attention kept, few downstream samples suffice; without it many are needed.",
           "A", "04_transfer", "D^o(1) against D^Ω(1) samples", (
@@ -190,7 +190,7 @@ THEORY = (
                   "likewise: a new feature alone is not enough", SECOND, "mean", "%"),
         Statement("accuracy_other_partition_10", most(0.90), "It is {} with attention kept from another partition",
                   "likewise: the attention helps only on its own partition", SECOND, "mean", "%"),
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("samples-needed", "With D, the samples that training from scratch needs grow like a power of D;"
           " with the learned attention kept they do not.", "A", "scale", "D^Ω(1) against D^o(1)", (
         Statement("slope_kept", most(0.25), "With the attention kept, the power is {}",

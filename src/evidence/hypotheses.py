@@ -1,6 +1,6 @@
 """Hypotheses beyond the paper, each with the rule that decides it: studies of the companion's own, and neighbours."""
 
-from src.evidence.statements import LAPTOP, MODELS, THIRD, Claim, Statement, least, most
+from src.evidence.statements import LAPTOP_SCALE, MODELS, THIRD, Claim, Statement, least, most
 
 # Tables, two lines a statement: the formatter would give each argument its own.
 # fmt: off
@@ -34,7 +34,7 @@ STUDIES = (
                       "seen on other seeds before the rule: small sets weigh more", THIRD, role="aside")
             for arm, words in ARMS.items() if arm != "overlapping"
         ),
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("parameterization", "At equal error a Gram matrix PᵀP associates more often than free logits.",
           "own", "parameterization", "queries and keys of one matrix, or a free A", tuple(
         Statement(f"fisher_p_{form}_{data}_{way.lower().replace(' ', '_')}", most(0.01),
@@ -48,7 +48,7 @@ STUDIES = (
              "the opposite, seen on other seeds before the rule"),
         )
         for way in ways
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("phase-diagram",
           "Descent associates where association is needed: where a linear rule errs and the best rule does not;"
           " and the more, the more samples there are.",
@@ -62,7 +62,7 @@ STUDIES = (
                   "the hypothesis: more samples, more association", THIRD),
         Statement("size_correlation", most(-0.5), "Over N and D, association and the linear error correlate by {}",
                   "as over q and C, where it was seen before the rule; N varies too", THIRD, role="aside"),
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("many-layers", "In a ViT of two or of seven layers heads of an early layer associate, and it needs them.",
           "own", "layers", "one layer in the paper, many in practice", tuple(
         statement
@@ -93,7 +93,7 @@ STUDIES = (
                       "likewise; where half of all heads read sets there is no choice", THIRD, unit="points",
                       role="aside"),
         )
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("locality-needs-order",
           "Encodings learn which places show what is near in the scene, not which are near on the grid.",
           "own", "disorder", "images whose patches are permuted by class or by image, or warped", tuple(
@@ -119,7 +119,7 @@ STUDIES = (
             ("lead_warped", "mean", least(0.0), "Warped, nearness of the sources correlates by {} more than the grid's",
              "the hypothesis, paired by repetition"),
         )
-    ), LAPTOP, {"laptop": ("cifar10",)}),
+    ), LAPTOP_SCALE, {"laptop": ("cifar10",)}),
 )
 
 DIGITS = {"decimal": "decimal digits", "binary": "binary digits"}
@@ -154,7 +154,7 @@ NEIGHBOURS = (
                   "the hypothesis: every digit is seen, no distance beyond the small grid's", THIRD),
         Statement("m_u_large_whole", least(1.9), "It is {} where the larger grid was trained as a whole",
                   "the control", THIRD, role="check"),
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("spatial-probes", "By its neighbours' measures, too, learned encodings have spatial structure: with both"
           " attentions, and on permuted patches once the permutation is undone; training gives the tokens some too.",
           "own", "probes", "LDS and CDS of iREPA, M_U of LOOPE", (
@@ -187,7 +187,7 @@ NEIGHBOURS = (
                           f"the opposite, {LOOKED}: layers make the tokens alike", THIRD, role="aside"),
             )
         ),
-    ), LAPTOP, CIFAR),
+    ), LAPTOP_SCALE, CIFAR),
     Claim("positions-read-back", "Where a patch lies can be read from its token, even where its encoding was dropped,"
           " better after training than before.",
           "own", "probes", "position prediction, the task of DropPos", (
@@ -208,7 +208,7 @@ NEIGHBOURS = (
         Statement("dropped_climb_content", (-0.01, 0.01), "Over what the bare patch tells, the last layer adds {}",
                   f"{LOOKED}: what others show about a place does not reach the token", THIRD, "mean", "points",
                   role="aside"),
-    ), LAPTOP, CIFAR, ("spatial-probes",), {"image_size": 32, "patch_size": 4}),
+    ), LAPTOP_SCALE, CIFAR, ("spatial-probes",), {"image_size": 32, "patch_size": 4}),
     Claim("fixed-pattern", "With content attention, whose tokens carry encodings, an empty image leaves a larger fixed"
           " pattern than with positional attention, whose values see none; so does the mean over images.",
           "own", "probes", "the zero image of Denoising Vision Transformers", (
@@ -222,7 +222,7 @@ NEIGHBOURS = (
                   f"{LOOKED}: an untrained model leaves more", THIRD, "mean", "points", role="aside"),
         Statement("common_lead", least(0.0), "By the mean over images content leads by {}",
                   f"{LOOKED}: the same order by another measure", THIRD, "mean", "points"),
-    ), LAPTOP, CIFAR, ("spatial-probes",)),
+    ), LAPTOP_SCALE, CIFAR, ("spatial-probes",)),
     Claim("algorithms", "Trained on small numbers, positional attention errs far less than standard attention on larger"
           " ones, and as much on small ones.", "own", "algorithms",
           "de Luca et al.: at ±20 errors of 0.02 to 0.26 against 20 to 199, after 60,000 steps", (
@@ -236,7 +236,7 @@ NEIGHBOURS = (
                       "a tenth to ten times: what differs outside is not there inside", THIRD)
             for task, words in ALGORITHMS.items()
         ),
-    ), LAPTOP, needs={"test_ranges": [4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0]}),
+    ), LAPTOP_SCALE, needs={"test_ranges": [4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0]}),
     Claim("three-cells", "Encodings of any kind let a ViT say how three cells lie, those of rows and columns more than"
           " those of one row; positional attention does so as well as learned encodings in the tokens.",
           "own", "cells", "LOOPE (2025), three-cell experiment; its abstract: 30 to 35 % between with and without", (
@@ -255,7 +255,7 @@ NEIGHBOURS = (
                   "seen on two other seeds before the rule: it learns sooner", THIRD, "mean", "points", role="aside"),
         Statement("grid_lead_learned", least(0.1), "Sinusoids of rows and columns lead learned encodings by {}",
                   "seen on two other seeds before the rule", THIRD, "mean", "points", role="aside"),
-    ), LAPTOP),
+    ), LAPTOP_SCALE),
     Claim("structure-given",
           "Structure that is given gains where images are few; where they are many, learning reaches it."
           " A free matrix is as good as positional attention, and local; uniform attention is worse.",
@@ -294,7 +294,7 @@ NEIGHBOURS = (
                       "the hypothesis: it becomes local; Mantel's test of each repetition", THIRD, "every", opposite="")
             for size, words in SIZES.items()
         ),
-    ), LAPTOP, CIFAR, needs={"share": 0.1, "train_limit": 0}),
+    ), LAPTOP_SCALE, CIFAR, needs={"share": 0.1, "train_limit": 0}),
 )
 # fmt: on
 

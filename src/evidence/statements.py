@@ -13,7 +13,7 @@ from src.experiments.resolve import SCALES
 
 # Days on which rules were committed, and the scales at which a statement is asked.
 FIRST, SECOND, THIRD, FOURTH = "2026-11-21", "2026-11-24", "2026-11-26", "2026-11-27"
-LAPTOP, SMALLER, PAPER = ("laptop",), ("laptop", "short"), ("paper",)
+LAPTOP_SCALE, SMALLER_SCALES, PAPER_SCALE = ("laptop",), ("laptop", "short"), ("paper",)
 
 # What a record must have, as far as its experiment has it, to count for a claim at all; and what it is otherwise.
 COUNTED = {

@@ -14,7 +14,7 @@ from src.evidence.claims import CLAIMS
 from src.evidence.figures.scale import epoch_panels, factor_panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
-from src.evidence.statements import CLASSES, LAPTOP, Claim, Statement
+from src.evidence.statements import CLASSES, LAPTOP_SCALE, Claim, Statement
 from src.evidence.verdicts import Finding, by_epochs, by_factor, judge, strongest, t_interval
 from src.experiments.table import CHAPTERS
 from tests.records import record
@@ -40,7 +40,7 @@ def finding(values, within=(0.0, 1.0), over="mean", confidence=0.95) -> str:
     names = ("m_low", "m_high") if over == "interval" else ("m",)
     metrics = dict(zip(names, values if over == "interval" else [values], strict=True))
     statement = Statement("m", within, "{}", "reason", "2026-01-01", over, confidence=confidence)
-    claim = Claim("planted", "words", "S", "02_theory", "value", (statement,), LAPTOP)
+    claim = Claim("planted", "words", "S", "02_theory", "value", (statement,), LAPTOP_SCALE)
     return one_verdict(claim, record(metrics, claim="planted")).findings[0].word
 
 
@@ -119,7 +119,7 @@ class TestStatements:
     def test_a_large_p_value_is_evidence_where_the_opposite_test_has_a_small_one(self, opposite, other, word):
         rule = ("m", (-inf, 0.01), "p = {}", "reason", "2026-01-01", "every")
         claim = Claim(
-            "planted", "words", "S", "02_theory", "", (Statement(*rule, opposite=opposite),), LAPTOP
+            "planted", "words", "S", "02_theory", "", (Statement(*rule, opposite=opposite),), LAPTOP_SCALE
         )
         verdict = one_verdict(claim, record({"m": [0.4], "q": other or [1.0]}, claim="planted"))
         assert verdict.findings[0].word == word
@@ -163,7 +163,7 @@ class TestWords:
     def test_a_check_can_only_silence_and_an_aside_counts_for_nothing(self, role, value, word):
         rule = ("words {}", "reason", "2026-01-01", "every")
         statements = (Statement("m", (0.0, 1.0), *rule), Statement("n", (0.0, 1.0), *rule, role=role))
-        claim = Claim("planted", "words", "S", "02_theory", "", statements, LAPTOP)
+        claim = Claim("planted", "words", "S", "02_theory", "", statements, LAPTOP_SCALE)
         verdict = one_verdict(claim, record({"m": [0.5], "n": [value]}, claim="planted"))
         assert verdict.word == word and len(verdict.findings) == 2
 
@@ -634,7 +634,11 @@ def planted_verdict(claim: Claim, statement: Statement):
     bound = next(bound for bound in statement.within if abs(bound) < inf)
     metrics = {name: [bound] * 2 for name in statement.metrics}
     alone = replace(
-        claim, key="planted", statements=(replace(statement, scales=LAPTOP),), data={}, scales=LAPTOP
+        claim,
+        key="planted",
+        statements=(replace(statement, scales=LAPTOP_SCALE),),
+        data={},
+        scales=LAPTOP_SCALE,
     )
     return one_verdict(alone, record(metrics, claim="planted"))
 
@@ -733,7 +737,7 @@ def test_an_interval_has_the_confidence_that_its_statement_names():
 
 def test_the_opposite_test_must_be_small_in_every_repetition():
     rule = Statement("m", (-inf, 0.01), "p = {}", "reason", "2026-01-01", "every", opposite="q")
-    claim = Claim("planted", "words", "S", "02_theory", "", (rule,), LAPTOP)
+    claim = Claim("planted", "words", "S", "02_theory", "", (rule,), LAPTOP_SCALE)
     verdict = one_verdict(claim, record({"m": [0.4, 0.4], "q": [0.001, 0.5]}, claim="planted"))
     assert verdict.findings[0].word == "inconclusive"
 

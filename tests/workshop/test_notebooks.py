@@ -12,7 +12,7 @@ import pytest
 from src.evidence.claims import CLAIMS
 from src.experiments.resolve import resolve
 from src.experiments.settings import ImagesSettings
-from src.experiments.table import CHAPTERS, RECORDS, RESULTS
+from src.experiments.table import CHAPTERS, RECORDS, RECORDS_AND_BENCHMARKS
 from src.workshop.runs import BOOK
 
 WITH_A_RUN = [chapter for chapter, page in CHAPTERS.items() if page.measures]
@@ -92,8 +92,8 @@ def test_the_table_says_which_results_a_page_shows(chapter):
     text = "\n".join(source(cell) for cell in code(chapter))
     shown = CHAPTERS[chapter].shows
     # of all claims, or of one
-    assert ("load_records(" in text) == (shown.endswith(RECORDS) or shown == RESULTS)
-    assert ("load_benchmarks(" in text) == (shown == RESULTS)
+    assert ("load_records(" in text) == (shown.endswith(RECORDS) or shown == RECORDS_AND_BENCHMARKS)
+    assert ("load_benchmarks(" in text) == (shown == RECORDS_AND_BENCHMARKS)
 
 
 def test_every_notebook_begins_with_the_same_folded_cell():

@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from src.evidence.figures import INK, PALETTE, SMALL, figure_style, legend_below, panels
-from src.evidence.figures.vision import DIVERGING, MODELS
+from src.evidence.figures.vision import DIVERGING
 from src.evidence.records import Record
-from src.evidence.statements import MODELS as NAMES
+from src.evidence.statements import MODELS
 
 TITLES = {"in_place": "in place", "permuted": "permuted", "by_class": "by class", "by_image": "by image"}
 TITLES |= {"warped": "warped"}
@@ -39,7 +39,7 @@ def one_place(record: Record) -> Figure:
                 shown = matrix[row * side + column].reshape(side, side)
                 picture = axis.imshow(shown, cmap=DIVERGING, vmin=-1, vmax=1)
                 _mark(axis, column - 0.5, row - 0.5, 1.0)
-            line[0].set_ylabel(NAMES[name].replace(" ", "\n"))
+            line[0].set_ylabel(MODELS[name].replace(" ", "\n"))
         for axis in axes.flat:
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
@@ -76,7 +76,7 @@ def what_is_followed(record: Record) -> Figure:
                 y = np.array(values, dtype=float).ravel()
                 axis.plot(x, y, marker, color=PALETTE[colour], markersize=4.5, alpha=0.85, label=label)
             axis.set_xticks(range(len(conditions)), [TITLES[each] for each in conditions], fontsize=SMALL)
-            axis.set(title=NAMES[model], xlim=(-0.5, len(conditions) - 0.5))
+            axis.set(title=MODELS[model], xlim=(-0.5, len(conditions) - 0.5))
         axes[0].set(ylabel="correlation with similarity")
         legend_below(figure, axes[0], columns=2)
     return figure

@@ -6,9 +6,9 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex
 
-from src.evidence.claims import MODELS
 from src.evidence.html import Html, base64_text, widget
 from src.evidence.records import Record
+from src.evidence.statements import MODELS
 
 STAGES = ("before", "during", "after")
 

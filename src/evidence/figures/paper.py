@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.evidence.claims import MODELS
 from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record
+from src.evidence.statements import MODELS
 
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN"}
 NETWORKS = {"vgg": "VGG", "resnet": "ResNet", "vit": "ViT, patch size 2"}

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from src.evidence.figures import INK, PALETTE, SMALL, band, figure_style, legend_below, panels
 from src.evidence.records import Record
+from src.evidence.statements import MODELS
 
-MODELS = ("content", "positional")
 ORDERS = {"": ("", "-"), "_permuted": (", permuted", "--")}
 
 

@@ -11,8 +11,8 @@ from src.evidence.figures import INK, MARKERS, PALETTE, SMALL, band, figure_styl
 from src.evidence.figures.paper import DATASETS
 from src.evidence.paper_figures import paper_figure
 from src.evidence.records import Record, known
+from src.evidence.statements import MODELS
 
-MODELS = ("content", "positional")
 ARMS = {
     "scratch": ("from scratch", "o"),
     "kept": ("attention kept", "s"),
@@ -167,8 +167,7 @@ def _marks(accuracy: Axes, gap: Axes, dataset: str) -> None:
     boxes, public = paper_figure("7"), paper_figure("public")
     if dataset in boxes:
         medians = {model: boxes[dataset][model][2] / 100 for model in MODELS}
-        for model, median in medians.items():
-            name = "the paper" if model == MODELS[0] else None
+        for name, (model, median) in zip(("the paper", None), medians.items(), strict=True):
             accuracy.plot(PAPER_EPOCHS, median, ">", color=PALETTE[model], fillstyle="none", label=name)
         gap.plot(PAPER_EPOCHS, medians["content"] - medians["positional"], ">", color=INK, fillstyle="none")
     if dataset in public:

@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from src.evidence.figures import DESK, INK, PALETTE, SMALL, figure_style, panels
 from src.evidence.records import Record
+from src.evidence.statements import MODELS
 
-MODELS = ("content", "positional")
 THRESHOLD = 0.55  # of the paper's picture
 PIXELS = 450  # that the widest panel has on a page
 # Perceptually uniform on both sides of a light middle; gaps (nan) are grey.
@@ -238,7 +238,7 @@ def _similarity_panels(
     """Rows of panels by model, columns by stage, one colour bar."""
     *similarities, grid = _arrays(record, *(f"similarity_{stage}{suffix}" for stage in stages), "grid")
     height, width = (int(side) for side in grid)
-    models = MODELS[: len(similarities[0])]
+    models = tuple(MODELS)[: len(similarities[0])]
     with figure_style():
         side = (DESK - 0.9) / len(stages)
         size = (DESK, (side + 0.3) * len(models) * height / width)
