@@ -44,6 +44,7 @@ FIGURES = {
     vision.similarity_thresholded: "similarity_after",
     vision.attention_maps: "attention_positional",
     vision.attention_distance: "distance_by_head",
+    vision.hard_reads: "attention_positional",
     vision.accuracy_by_model: "accuracy_convnet",
     vision.permutation_effect: "accuracy_convnet_permuted",
 }
@@ -121,6 +122,26 @@ def test_training_curves_are_the_mean_over_seeds():
             assert line.get_color() == PALETTE[model]
         assert len(ax.collections) == 2  # the bands
     assert [len(ax.collections) for ax in vision.training_curves(planted(seeds=1)).axes] == [0, 0, 0]
+
+
+def test_arrows_go_from_a_patch_to_the_place_that_has_nearly_all_of_its_attention():
+    run = planted()
+    attention = np.full((DEPTH, HEADS, PATCHES + 1, PATCHES + 1), 1 / (PATCHES + 1))
+    for patch, place in ((0, 5), (2, 2), (4, 0)):  # of layer 2, head 3; all else is uniform
+        attention[1, 2, patch + 1] = np.eye(PATCHES + 1)[place + 1]
+    attention[1, 0, 3 + 1] = 0.95 * np.eye(PATCHES + 1)[1] + 0.05 / (PATCHES + 1)  # fewer: not drawn
+    attention[1, 2, 1 + 1] = np.eye(PATCHES + 1)[0]  # the CLS token is no place
+    run.arrays["attention_positional"] = attention
+    first, second = vision.hard_reads(run).axes
+    assert (first.get_title(), second.get_title()) == ("layer 1: 0 of 6", "layer 2: 3 of 6")
+    assert first.collections[0].N == 0
+    arrows = second.collections[0]
+    np.testing.assert_array_equal(arrows.XY, [[0, 0], [2, 0], [1, 1]])  # columns, rows of patches 0, 2, 4
+    np.testing.assert_array_equal(arrows.U, [2, 0, -1])
+    np.testing.assert_array_equal(arrows.V, [1, 0, -1])
+    np.testing.assert_array_equal(second.lines[1].get_xydata(), [[2, 0]])  # the ring
+    low, high = second.get_ylim()
+    assert low > high  # row 0 on top
 
 
 def test_similarity_of_each_patch_stands_at_its_place():

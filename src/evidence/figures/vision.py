@@ -142,6 +142,40 @@ def attention_distance(record: Record) -> Figure:
     return figure
 
 
+def hard_reads(record: Record, least: float = 0.9) -> Figure:
+    """Arrows from patches to the one place that takes more than `least` of their positional attention, by layer.
+
+    Of each layer the head with most arrows is drawn; a ring is a patch that reads itself.
+
+    Arrays: `attention_positional` (depth, heads, tokens, tokens) with the CLS token first, `grid` = (height, width).
+    """
+    attention, grid = _arrays(record, "attention_positional", "grid")
+    patches = attention[:, :, 1:, 1:]
+    hard, place = patches.max(-1) > least, patches.argmax(-1)
+    height, width = grid.tolist()
+    xy = np.indices((height, width)).reshape(2, -1)[::-1]
+    columns = min(len(patches), 4)
+    rows = -(-len(patches) // columns)
+    look = {"color": PALETTE["positional"], "alpha": 0.6}
+    with figure_style():
+        size = (DESK, (DESK / columns * height / width + 0.3) * rows)
+        figure, axes = panels(rows, columns, figsize=size, squeeze=False)
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for layer, ax in enumerate(axes.flat[: len(patches)]):
+            head = hard[layer].sum(-1).argmax()
+            start, end = xy[:, hard[layer, head]], xy[:, place[layer, head, hard[layer, head]]]
+            itself = start[:, (start == end).all(0)]
+            ax.plot(*xy, ".", color=INK, markersize=2)
+            ax.quiver(*start, *(end - start), angles="xy", scale_units="xy", scale=1, width=0.009, **look)
+            ax.plot(*itself, "o", fillstyle="none", markersize=5, **look)
+            ax.set(title=f"layer {layer + 1}: {start.shape[1]} of {xy.shape[1]}", aspect="equal")
+            ax.set(xlim=(-0.6, width - 0.4), ylim=(height - 0.4, -0.6))
+        for ax in axes.flat[len(patches) :]:
+            ax.remove()
+    return figure
+
+
 def accuracy_by_model(record: Record) -> Figure:
     """Test accuracy of each model: a point per seed, mean and standard deviation over seeds beside them.
 
