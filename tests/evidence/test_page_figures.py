@@ -66,6 +66,17 @@ def test_pictures_without_axes_stay_side_by_side():
     assert len(np.unique(left.round(3))) == THUMBNAILS and len(np.unique(bottom.round(3))) == 2
 
 
+def test_of_few_pictures_without_axes_half_stay_side_by_side_twice_as_large():
+    figure = drawn(2, 4)
+    for axes in figure.axes:
+        axes.set_axis_off()
+    figure.axes[7].remove()
+    tall = stacked(figure)
+    left, bottom = places(tall).T
+    assert len(np.unique(left.round(3))) == 2 and len(np.unique(bottom.round(3))) == 4
+    assert tall.get_size_inches()[1] > 4 * PHONE / 2
+
+
 def test_of_pictures_without_ticks_rows_and_columns_change_places():
     figure = drawn(2, 4)
     for axes in figure.axes:

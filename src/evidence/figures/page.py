@@ -19,8 +19,9 @@ from src.evidence.figures import INK, STYLE
 
 PHONE = 4.0  # inches of text that a phone of 420 pixels has, 96 pixels an inch
 PANEL = 2.7  # inches that a panel is high there
+TITLE = 0.2  # inches of a title above a picture
+THUMBNAILS = 5  # side by side there, of pictures without axes; of no more than these on a desk, half
 NO_TEXT = 'aria-label=""'
-THUMBNAILS = 5  # side by side there, of pictures without axes
 
 
 def to_html(figure: Figure) -> str:
@@ -51,7 +52,7 @@ def svg(figure: Figure, name: str) -> str:
 def stacked(figure: Figure) -> Figure:
     """A copy with its panels one below the other, each with all its labels.
 
-    Pictures without axes stay side by side; of those without ticks rows and columns change places.
+    Pictures without axes stay side by side, some of them; of those without ticks rows and columns change places.
     """
     copy = pickle.loads(pickle.dumps(figure))
     panels = [
@@ -61,9 +62,11 @@ def stacked(figure: Figure) -> Figure:
     if len(panels) == 1:
         copy.set_size_inches(PHONE, max(PANEL, height))
     elif not any(axes.axison for axes in panels):
-        rows = -(-len(panels) // THUMBNAILS)
-        _place(panels, GridSpec(rows, THUMBNAILS, figure=copy))
-        copy.set_size_inches(PHONE, rows)
+        columns = panels[0].get_gridspec().ncols
+        columns = THUMBNAILS if columns > THUMBNAILS else -(-columns // 2)
+        rows = -(-len(panels) // columns)
+        _place(panels, GridSpec(rows, columns, figure=copy))
+        copy.set_size_inches(PHONE, rows * (PHONE / columns + TITLE))
     elif not any(len(axes.get_xticks()) for axes in panels):
         _label_all(panels)
         columns, rows = panels[0].get_gridspec().get_geometry()
